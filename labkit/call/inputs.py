@@ -1,0 +1,154 @@
+"""Steps 1 and 2: the value enters, is normalized, and is validated before anything is spent on it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from labkit.call.result import FieldError, Reason
+from labkit.call.steps import StepFailed
+
+__all__ = ["Normalization", "field_errors", "normalize_text", "take", "validate"]
+
+In = TypeVar("In", bound=BaseModel)
+
+# Control characters but tab and newline, lone surrogates, zero-width and bidirectional controls: none of them can be
+# seen, and each has been used to smuggle text past a reader. The joiners U+200C and U+200D stay: Persian and emoji
+# need them.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+)
+_LINE_END = re.compile(r"\r\n?")
+_BLANKS = re.compile(r"[ \t]{2,}|\t")
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalization:
+    """What is done to every string of an input before it is validated.
+
+    Args:
+        unicode: Compose to NFC, so that equal text is equal.
+        invisible: Remove control, zero-width and bidirectional characters.
+        whitespace: Fold runs of blanks and of empty lines, strip the ends.
+        max_chars: Most characters of all strings together; more is refused before any work is done on them.
+    """
+
+    unicode: bool = True
+    invisible: bool = True
+    whitespace: bool = True
+    max_chars: int = 200_000
+
+
+def normalize_text(text: str, options: Normalization) -> str:
+    """Give *text* as the model should see it; the same object when there is nothing to do."""
+    if options.invisible:
+        text = _LINE_END.sub("\n", text) if "\r" in text else text
+        text = _INVISIBLE.sub("", text)
+    if options.unicode and not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    if options.whitespace:
+        text = _BLANK_LINES.sub("\n\n", _BLANKS.sub(" ", text)).strip()
+    return text
+
+
+def take(input_type: type[In], given: tuple[Any, ...], fields: Mapping[str, Any]) -> Any:
+    """Step 1: a model, a mapping, or keywords; nothing is checked yet.
+
+    Raises:
+        StepFailed: None of these was given, or more than one.
+    """
+    if len(given) > 1 or (given and fields):
+        raise _rejected(f"give one {input_type.__name__}, one mapping, or keywords, not several of them")
+    if not given:
+        return dict(fields)
+    value = given[0]
+    if isinstance(value, input_type):
+        return value
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise _rejected(
+        f"a {type(value).__name__} is not an input: give a {input_type.__name__}, a mapping of its fields, or keywords"
+    )
+
+
+def validate(input_type: type[In], raw: Any, options: Normalization) -> In:
+    """Step 2: normalize every string, then let pydantic decide.
+
+    Raises:
+        StepFailed: The value is too large or does not fit; every fault is named with its field.
+    """
+    is_model = isinstance(raw, input_type)
+    data = dict(raw) if is_model else raw
+    if _count_chars(data, options.max_chars) > options.max_chars:
+        raise _rejected(
+            f"the input holds over {options.max_chars:,} characters; shorten it or raise Normalization(max_chars=)"
+        )
+    try:
+        clean = _normalize(data, options)
+        if is_model and clean == data:
+            return raw  # type: ignore[no-any-return]  # already validated, and nothing was changed
+        return input_type.model_validate(clean, by_name=True if is_model else None)
+    except RecursionError as error:
+        raise _rejected("the input is nested too deeply to be read; flatten it") from error
+    except ValidationError as error:
+        errors = field_errors(error)
+        raise StepFailed(
+            Reason(
+                step="validate",
+                outcome="schema",
+                message=f"{input_type.__name__}: " + "; ".join(f"{e.path or 'input'}: {e.message}" for e in errors),
+                errors=errors,
+            )
+        ) from error
+
+
+def field_errors(error: ValidationError) -> tuple[FieldError, ...]:
+    """Pydantic's faults as dotted paths and sentences, without the values: they may be private."""
+    return tuple(
+        FieldError(path=".".join(str(part) for part in fault["loc"]), type=fault["type"], message=fault["msg"])
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _rejected(message: str) -> StepFailed:
+    return StepFailed(
+        Reason(step="validate", outcome="schema", message=message, errors=(FieldError(path="", type="input", message=message),))
+    )
+
+
+def _count_chars(data: Any, limit: int) -> int:
+    """Characters of all strings in *data*, counted no further than past *limit*."""
+    total = 0
+    queue = [data]
+    while queue and total <= limit:
+        item = queue.pop()
+        if isinstance(item, str):
+            total += len(item)
+        elif isinstance(item, Mapping):
+            queue.extend(item.values())
+        elif isinstance(item, BaseModel):
+            queue.extend(dict(item).values())
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            queue.extend(item)
+    return total
+
+
+def _normalize(data: Any, options: Normalization) -> Any:
+    if isinstance(data, str):
+        return normalize_text(data, options)
+    if isinstance(data, dict):
+        return {key: _normalize(item, options) for key, item in data.items()}
+    if isinstance(data, BaseModel):
+        clean = {name: _normalize(item, options) for name, item in data}
+        return data if clean == dict(data) else type(data).model_validate(clean)
+    if type(data) in (list, tuple, set, frozenset):
+        return type(data)(_normalize(item, options) for item in data)
+    return data

@@ -1,0 +1,205 @@
+"""What a guarded call gives back: the value, where it came from, and everything that happened on the way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from types import MappingProxyType
+from typing import Any, Generic, Literal, TextIO, TypeVar
+
+from pydantic import TypeAdapter
+
+from labkit.call.repairs import Repair
+from labkit.errors import CallFailed, Outcome
+from labkit.models.protocol import FinishReason, Usage, Wire
+
+__all__ = ["STEPS", "AnswerSource", "AttemptRecord", "FieldError", "Note", "Reason", "Result", "Step"]
+
+T = TypeVar("T")
+
+AnswerSource = Literal["model", "cache", "shortcut", "fallback_model", "stale", "rules", "default", "error"]
+"""Where a result's value came from."""
+
+Step = Literal["input", "validate", "context", "prompt", "model", "output", "rules", "record", "fallback"]
+STEPS: tuple[Step, ...] = ("input", "validate", "context", "prompt", "model", "output", "rules", "record", "fallback")
+"""The nine steps of a call, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldError:
+    """One fault of a value: *path* is dotted, "" for the whole; *type* is pydantic's identifier of the fault."""
+
+    path: str
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why the main path did not answer: the step that ended it, how, and what it said."""
+
+    step: Step
+    outcome: Outcome
+    message: str
+    errors: tuple[FieldError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something that happened in a step and did not end it: a source left out, a rung that had no answer."""
+
+    step: Step
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One request to a model, whatever came of it.
+
+    Args:
+        n: 1 for the call's first request, counted over retries, re-asks and fallback models.
+        kind: Why it was made.
+        model: The model asked for, as the user names it.
+        outcome: How it ended, judged after output, guards and rules.
+        latency_s: From sending to the last byte or to giving up.
+        waited_s: Backoff before it was sent.
+        served_model: The model that answered, None when none did.
+        status: HTTP status of a refusal, None without one.
+        message: What went wrong, "" when nothing did.
+        errors: Faults of the value, for outcome ``schema``.
+        text: What the model said, None when nothing came.
+    """
+
+    n: int
+    kind: Literal["first", "retry", "reask", "fallback"]
+    model: str
+    outcome: Outcome
+    latency_s: float
+    waited_s: float = 0.0
+    served_model: str | None = None
+    wire: Wire | None = None
+    first_chunk_s: float | None = None
+    status: int | None = None
+    message: str = ""
+    errors: tuple[FieldError, ...] = ()
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    finish_reason: FinishReason | None = None
+    request_id: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result(Generic[T]):
+    """The answer of a guarded call. It never hides how it came about.
+
+    Args:
+        value: The validated value, None only when ``source`` is ``error``.
+        source: Where the value came from.
+        degraded: The main path did not answer; ``reason`` says why.
+        user_message: A sentence that may be shown to the person who waits, None when there is nothing to say.
+        confidence: In [0, 1], None where it was not scored.
+        repairs: Everything that was done to the output before it was accepted.
+        attempts: Every request to a model, in order.
+        usage: Tokens over all attempts, None when no attempt reported any.
+        cost_usd: Over all attempts, None when a price is not known, never a guess.
+        steps: Seconds spent in each step that ran.
+        notes: What else happened.
+        versions: Hash of each part of the call, the sum of which is the fingerprint.
+    """
+
+    value: T | None
+    source: AnswerSource
+    call: str
+    call_id: str
+    elapsed_s: float
+    reason: Reason | None = None
+    user_message: str | None = None
+    confidence: float | None = None
+    repairs: tuple[Repair, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    steps: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    notes: tuple[Note, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def ok(self) -> bool:
+        """There is a value, from whatever source."""
+        return self.source != "error"
+
+    @property
+    def degraded(self) -> bool:
+        """The main path did not answer."""
+        return self.reason is not None
+
+    def unwrap(self) -> T:
+        """Give the value.
+
+        Raises:
+            CallFailed: There is none; the message says which step failed and how.
+        """
+        if self.source == "error":
+            why = f"{self.reason.step}: {self.reason.outcome}: {self.reason.message}" if self.reason else "no value"
+            raise CallFailed(
+                f"{self.call} has no value ({why}). Check result.ok first, or end fallbacks with SafeDefault."
+            )
+        return self.value  # type: ignore[return-value]  # a value of None is possible where the output type allows it
+
+    def data(self) -> Any:
+        """The value as JSON data: what a view, a store or a log can hold."""
+        return _ANY.dump_python(self.value, mode="json", fallback=str)
+
+    def explain(self, file: TextIO | None = None) -> None:
+        """Print the nine steps with their times and what happened in each, to *file* or standard output."""
+        print(self._explanation(), file=file or sys.stdout)
+
+    def _explanation(self) -> str:
+        state = "degraded" if self.degraded else "ok" if self.ok else "error"
+        lines = [f"{self.call}: {self.source}, {state}, {self.elapsed_s * 1000:.1f} ms"]
+        for step in STEPS:
+            spent = self.steps.get(step)
+            took = f"{spent * 1000:8.2f} ms" if spent is not None else "         - "
+            said = "; ".join(self._happened(step))
+            lines.append(f"  {STEPS.index(step) + 1} {step:<9}{took}  {said}".rstrip())
+        return "\n".join(lines)
+
+    def _happened(self, step: Step) -> list[str]:
+        said = [note.message for note in self.notes if note.step == step]
+        if step == "model":
+            said += [
+                f"{attempt.kind} {attempt.model}: {attempt.outcome}" + (f" ({attempt.message})" if attempt.message else "")
+                for attempt in self.attempts
+            ]
+        if step == "output":
+            said += [f"{repair.kind} at {repair.path or 'the top'}" for repair in self.repairs if repair.by is None]
+        if step == "rules":
+            said += [f"fixed by {repair.by}" for repair in self.repairs if repair.by is not None]
+        if self.reason is not None and self.reason.step == step:
+            said.append(f"ended here: {self.reason.outcome}: {self.reason.message}")
+        if step == "fallback" and self.degraded:
+            said.append(f"answered by {self.source}" if self.ok else "nothing could answer")
+        return said
+
+    def _repr_html_(self) -> str:
+        tone = "#b42318" if not self.ok else "#8a6100" if self.degraded else "#1a7f5a"
+        head = f"{self.source} · {self.elapsed_s * 1000:.0f} ms"
+        if self.reason is not None:
+            head += f" · degraded: {self.reason.step} {self.reason.outcome}: {self.reason.message}"
+        data = self.data()
+        rows = data.items() if isinstance(data, dict) else [("value", data)]
+        body = "".join(
+            f"<tr><th style='text-align:left;font-weight:500;opacity:.7'>{escape(str(name))}</th>"
+            f"<td style='text-align:left;white-space:pre-wrap'>{escape(str(shown))}</td></tr>"
+            for name, shown in rows
+        )
+        return (
+            f"<div style='border-left:3px solid {tone};padding-left:10px'><b>{escape(self.call)}</b> "
+            f"<span style='color:{tone}'>{escape(head)}</span><table>{body}</table></div>"
+        )
+
+
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)

@@ -1,0 +1,169 @@
+"""Every error labkit raises. A message says where, what was seen, and what to do.
+
+    LabkitError
+    ├── CallInvalid          a GuardedCall, Prompt or Policy that cannot work, found when it is made
+    ├── CallFailed           Result.unwrap() on a call that has no value
+    ├── LoopMisuse           the sync API was used where it would deadlock
+    ├── ModelError           one completion that did not come; carries the attempt's outcome
+    ├── OutputRejected       text that is not the value the schema asks for
+    ├── MissingDependency    an extra that is not installed; names the pip command
+    ├── DatasetInvalid       a row that cannot be a case; names file and line
+    ├── TooFewCases          a statistic that cannot be estimated from so little
+    ├── RunsDiffer           two runs that cannot be paired
+    ├── StoreError           a store that cannot be opened, read or written
+    ├── ExportRefused        a name that cannot leave the notebook; names the cell and line
+    └── QualityRegression    the gate failed
+
+Operational failures (a provider that is down, an answer that breaks the schema) never raise out of a
+guarded call: they are in ``Result.reason``. This package imports nothing of labkit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+__all__ = [
+    "CallFailed",
+    "CallInvalid",
+    "DatasetInvalid",
+    "ExportRefused",
+    "LabkitError",
+    "LoopMisuse",
+    "MissingDependency",
+    "ModelError",
+    "Outcome",
+    "OutputRejected",
+    "QualityRegression",
+    "RunsDiffer",
+    "StoreError",
+    "TooFewCases",
+]
+
+Outcome = Literal[
+    "ok",
+    "timeout",
+    "deadline",
+    "cancelled",
+    "rate_limited",
+    "transport",
+    "auth",
+    "refused",
+    "truncated",
+    "parse",
+    "schema",
+    "guard",
+    "rule",
+    "low_confidence",
+    "breaker_open",
+    "budget",
+    "bug",
+]
+"""How one attempt, or one step, ended."""
+
+
+class LabkitError(Exception):
+    """The root of labkit's errors."""
+
+
+class CallInvalid(LabkitError):
+    """A definition that cannot work: found when the object is made, not when it is called."""
+
+
+class CallFailed(LabkitError):
+    """``Result.unwrap()`` was asked for a value that the call does not have."""
+
+
+class LoopMisuse(LabkitError):
+    """The sync API was called on labkit's own loop thread, where waiting would never end."""
+
+
+class ModelError(LabkitError):
+    """One completion that did not come.
+
+    Args:
+        message: What the provider said, with what to do about it where that is known.
+        outcome: What the pipeline should call it; decides whether a retry can help.
+        status: HTTP status, None when there was no response.
+        retry_after_s: Seconds the provider asked to wait, None when it did not say.
+        request_id: The provider's id of the request, for their support.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        outcome: Outcome,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.outcome: Outcome = outcome
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.request_id = request_id
+
+
+class OutputRejected(LabkitError):
+    """Text that is not the value the schema asks for.
+
+    Args:
+        message: What is wrong, with the path of the first fault.
+        outcome: ``parse`` when the text holds no JSON at all, ``schema`` when the value does not fit.
+        errors: Every fault as (path, type, message); path is dotted, "" for the whole value.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        outcome: Literal["parse", "schema"] = "schema",
+        errors: Sequence[tuple[str, str, str]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.outcome: Literal["parse", "schema"] = outcome
+        self.errors = tuple(errors)
+
+
+class MissingDependency(LabkitError, ImportError):
+    """Something optional is not installed.
+
+    Args:
+        package: The distribution that is missing, "litellm".
+        extra: The labkit extra that brings it, "litellm".
+        purpose: What it was wanted for, as a noun phrase.
+    """
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'labkit[{extra}]'")
+        self.package = package
+        self.extra = extra
+
+
+class DatasetInvalid(LabkitError):
+    """A dataset that cannot be used; the message names file and line."""
+
+
+class TooFewCases(LabkitError):
+    """A statistic was asked of so few cases that it cannot be estimated."""
+
+
+class RunsDiffer(LabkitError):
+    """Two runs that share no cases, or not the same ones, cannot be paired."""
+
+
+class StoreError(LabkitError):
+    """A store that cannot be opened, read or written."""
+
+
+class ExportRefused(LabkitError):
+    """Something in the notebook cannot be exported; the message names the cell, the line and the mend."""
+
+
+class QualityRegression(LabkitError):
+    """The gate failed: a floor is broken or the new version is worse than its baseline."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Give IPython and papermill two lines instead of a traceback: it is a verdict, not a crash."""
+        return [f"{type(self).__name__}: {self}"]
