@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
-from types import MappingProxyType
 from typing import Any, Generic, Literal, TextIO, TypeVar
 
 from pydantic import TypeAdapter
@@ -122,9 +121,9 @@ class Result(Generic[T]):
     attempts: tuple[AttemptRecord, ...] = ()
     usage: Usage | None = None
     cost_usd: float | None = None
-    steps: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    steps: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

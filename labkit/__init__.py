@@ -1,0 +1,46 @@
+"""labkit: from a prompt in a notebook to a guarded call that people rely on.
+
+These are the names of the production runtime. ``labkit.evals``, ``labkit.views`` and ``labkit.export`` are imported on
+their own: a service that only makes calls loads none of what they need.
+"""
+
+from labkit.call.cache import Cache
+from labkit.call.context import Source
+from labkit.call.fallback import RulesBased, SafeDefault, Stale
+from labkit.call.guarded import GuardedCall
+from labkit.call.inputs import Normalization
+from labkit.call.policy import Attempt, Policy, Retry
+from labkit.call.prompt import Prompt
+from labkit.call.record import CallRecord
+from labkit.call.result import Reason, Result
+from labkit.call.rules import Confidence, Reject
+from labkit.errors import CallFailed, CallInvalid, LabkitError
+from labkit.models.model import Model, Price
+from labkit.models.scripted import ScriptedModel
+
+__all__ = [
+    "Attempt",
+    "Cache",
+    "CallFailed",
+    "CallInvalid",
+    "CallRecord",
+    "Confidence",
+    "GuardedCall",
+    "LabkitError",
+    "Model",
+    "Normalization",
+    "Policy",
+    "Price",
+    "Prompt",
+    "Reason",
+    "Reject",
+    "Result",
+    "Retry",
+    "RulesBased",
+    "SafeDefault",
+    "ScriptedModel",
+    "Source",
+    "Stale",
+]
+
+__version__ = "0.1.0"
