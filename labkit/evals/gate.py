@@ -1,0 +1,169 @@
+"""May this version go live? Three answers: pass, fail, and not enough evidence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any, Literal
+
+from labkit.call.record import now
+from labkit.errors import QualityRegression
+from labkit.evals.compare import Comparison, compare
+from labkit.evals.runs import EvalRun
+
+__all__ = ["Gate", "GateCheck", "GateResult"]
+
+GateVerdict = Literal["pass", "fail", "inconclusive"]
+
+_MEASURES = {
+    "pass_rate": lambda run: run.pass_rate,
+    "model_pass_rate": lambda run: run.model_pass_rate,
+    "schema_valid_rate": lambda run: run.schema_valid_rate,
+    "fallback_rate": lambda run: run.fallback_rate,
+    "p95_s": lambda run: _p95(run.latencies_s),
+    "cost_usd_per_call": lambda run: None if run.cost_usd is None else run.cost_usd / len(run.rows),
+}
+# For these a floor is a ceiling: less is better.
+_CEILINGS = frozenset({"fallback_rate", "p95_s", "cost_usd_per_call"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateCheck:
+    """One thing a gate looked at.
+
+    Args:
+        name: "regression", or the floor's measure.
+        verdict: What came of it.
+        message: What was seen against what was asked, in a sentence.
+        seen: The measure; None when it is not known.
+        limit: What was asked.
+    """
+
+    name: str
+    verdict: GateVerdict
+    message: str
+    seen: float | None
+    limit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateResult:
+    """What a gate found about a run."""
+
+    verdict: GateVerdict
+    checks: tuple[GateCheck, ...]
+    run_id: str
+    baseline_id: str | None
+    call: str
+    fingerprint: str
+
+    @property
+    def reason(self) -> str:
+        """The checks that kept it from passing, or that all passed, in one line."""
+        held = [check.message for check in self.checks if check.verdict == self.verdict != "pass"]
+        return "; ".join(held) or "; ".join(check.message for check in self.checks)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the result as JSON to *path*, making its folder."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"judged_at": now(), **asdict(self)}, indent=2) + "\n", encoding="utf-8")
+        return path
+
+    def enforce(self) -> GateResult:
+        """Give the result back unless it failed.
+
+        Raises:
+            QualityRegression: The verdict is ``fail``; the reason is the message.
+        """
+        if self.verdict == "fail":
+            raise QualityRegression(f"{self.call}: {self.reason}\nrun {self.run_id} against baseline {self.baseline_id or 'none'}")
+        return self
+
+    def _repr_html_(self) -> str:
+        tone = {"pass": "#1a7f5a", "fail": "#b42318", "inconclusive": "#8a6100"}
+        mark = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+        rows = "".join(
+            f"<li style='list-style:none'><b style='color:{tone[c.verdict]}'>{mark[c.verdict]} {escape(c.name)}</b> {escape(c.message)}</li>"
+            for c in self.checks
+        )
+        return (
+            f"<div style='border-left:3px solid {tone[self.verdict]};padding-left:10px'>"
+            f"<b style='color:{tone[self.verdict]}'>gate: {self.verdict}</b> {escape(self.call)}<ul style='padding-left:0'>{rows}</ul></div>"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What a run must hold to go live.
+
+    Args:
+        margin: Largest loss of pass rate against the baseline that is accepted, as a share: 0.02 is two points.
+        floors: Limits by measure: ``pass_rate``, ``model_pass_rate`` and ``schema_valid_rate`` at least;
+            ``fallback_rate``, ``p95_s`` and ``cost_usd_per_call`` at most.
+
+    Raises:
+        ValueError: A margin outside [0, 1) or a measure that does not exist.
+    """
+
+    margin: float = 0.02
+    floors: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.margin < 1.0:
+            raise ValueError(f"Gate(margin={self.margin}): give a share from 0 to below 1; 0.02 is two points")
+        unknown = set(self.floors) - set(_MEASURES)
+        if unknown:
+            raise ValueError(f"Gate(floors=...): {sorted(unknown)[0]!r} is not a measure; there are {', '.join(_MEASURES)}")
+
+    def check(self, run: EvalRun, *, baseline: EvalRun | None = None) -> GateResult:
+        """Judge *run*; without a *baseline* by the floors alone.
+
+        Raises:
+            RunsDiffer: The runs cannot be paired.
+            ValueError: There is nothing to judge by.
+        """
+        if baseline is None and not self.floors:
+            raise ValueError("a gate without floors needs a baseline: give check(run, baseline=...) or Gate(floors={...})")
+        checks = [_check_floor(name, limit, run) for name, limit in self.floors.items()]
+        if baseline is not None:
+            checks.insert(0, _check_regression(compare(baseline, run), self.margin))
+        verdicts = {check.verdict for check in checks}
+        return GateResult(
+            verdict="fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass",
+            checks=tuple(checks),
+            run_id=run.run_id,
+            baseline_id=None if baseline is None else baseline.run_id,
+            call=run.call,
+            fingerprint=run.fingerprint,
+        )
+
+
+def _check_regression(seen: Comparison, margin: float) -> GateCheck:
+    """Non-inferiority: the whole interval of the difference above -margin passes, the whole of it below fails."""
+    low, high = seen.table.interval
+    verdict: GateVerdict = "pass" if low > -margin else "fail" if high < -margin else "inconclusive"
+    message = (
+        f"pass rate {seen.table.a_rate:.1%} to {seen.table.b_rate:.1%}: "
+        f"difference {low * 100:+.1f} to {high * 100:+.1f} points on {seen.table.n} cases, margin {margin * 100:g}"
+    )
+    return GateCheck(name="regression", verdict=verdict, message=message, seen=seen.table.difference, limit=-margin)
+
+
+def _check_floor(name: str, limit: float, run: EvalRun) -> GateCheck:
+    seen: Any = _MEASURES[name](run)
+    if seen is None:
+        message = f"{name} is not known, {limit:g} was asked for"
+        return GateCheck(name=name, verdict="inconclusive", message=message, seen=None, limit=limit)
+    holds = seen <= limit if name in _CEILINGS else seen >= limit
+    word = "at most" if name in _CEILINGS else "at least"
+    message = f"{name} {seen:.4g}, asked for {word} {limit:g}"
+    return GateCheck(name=name, verdict="pass" if holds else "fail", message=message, seen=seen, limit=limit)
+
+
+def _p95(latencies_s: list[float]) -> float | None:
+    """The smallest latency that at least 95% of calls do not exceed; None without any."""
+    return sorted(latencies_s)[-(-95 * len(latencies_s) // 100) - 1] if latencies_s else None
