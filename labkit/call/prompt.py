@@ -43,7 +43,7 @@ class Prompt:
         values: JSON data that both templates may use; part of the fingerprint.
 
     Raises:
-        CallInvalid: A template that does not parse, with its line.
+        CallInvalid: A template that does not parse, with its line, or that uses a name it will not be given.
     """
 
     user: str
@@ -60,13 +60,13 @@ class Prompt:
         object.__setattr__(self, "_templates", tuple(templates))
 
     def check(self, input_type: type[BaseModel], context_names: frozenset[str]) -> None:
-        """Refuse a template that names something it will not be given.
+        """Refuse a template that reads a field or a source that is not there.
 
         Raises:
             CallInvalid: Naming the template, the name, and what there is.
         """
         for template in self._templates:
-            template.check(input_type, context_names, frozenset(self.values))
+            template.check(input_type, context_names)
 
     def render(self, value: BaseModel, context: Mapping[str, Any]) -> tuple[Message, ...]:
         """Write the messages.
@@ -92,23 +92,23 @@ class _Template:
             compiled = _JINJA.from_string(source)
         except jinja2.TemplateSyntaxError as error:
             raise CallInvalid(f"{role} template, line {error.lineno}: {error.message}") from error
-        if {"input", "context"} & jinja2.meta.find_undeclared_variables(tree):
-            fixed = None
-        else:
-            try:
-                fixed = Message(role, compiled.render(values))  # type: ignore[arg-type]
-            except (jinja2.TemplateError, TypeError, ValueError) as error:
-                raise CallInvalid(f"{role} template: {error}; it may use 'input', 'context' and the names in values") from error
-        return cls(role=role, tree=tree, compiled=compiled, values=values, fixed=fixed)
-
-    def check(self, input_type: type[BaseModel], context_names: frozenset[str], values: frozenset[str]) -> None:
-        unknown = jinja2.meta.find_undeclared_variables(self.tree) - values - {"input", "context"}
+        used = jinja2.meta.find_undeclared_variables(tree)
+        unknown = used - set(values) - {"input", "context"}
         if unknown:
             raise CallInvalid(
-                f"{self.role} template uses {sorted(unknown)[0]!r}, which it is not given. It may use 'input', 'context'"
+                f"{role} template uses {sorted(unknown)[0]!r}, which it is not given. It may use 'input', 'context'"
                 + "".join(f", {name!r}" for name in sorted(values))
                 + "; add it to Prompt(values={...}) or write input.<field>"
             )
+        fixed = None
+        if not {"input", "context"} & used:
+            try:
+                fixed = Message(role, compiled.render(values))  # type: ignore[arg-type]
+            except (jinja2.TemplateError, TypeError, ValueError) as error:
+                raise CallInvalid(f"{role} template: {error}") from error
+        return cls(role=role, tree=tree, compiled=compiled, values=values, fixed=fixed)
+
+    def check(self, input_type: type[BaseModel], context_names: frozenset[str]) -> None:
         for reference in self.tree.find_all(nodes.Getattr):
             if not isinstance(reference.node, nodes.Name):
                 continue

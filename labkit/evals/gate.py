@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -166,4 +167,4 @@ def _check_floor(name: str, limit: float, run: EvalRun) -> GateCheck:
 
 def _p95(latencies_s: list[float]) -> float | None:
     """The smallest latency that at least 95% of calls do not exceed; None without any."""
-    return sorted(latencies_s)[-(-95 * len(latencies_s) // 100) - 1] if latencies_s else None
+    return sorted(latencies_s)[math.ceil(0.95 * len(latencies_s)) - 1] if latencies_s else None

@@ -1,0 +1,226 @@
+"""An evaluation asks every case, keeps every answer, and says how it went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from desk import GOOD, STOLEN, Triage, support_desk
+
+import labkit as lk
+from labkit import evals
+from labkit.errors import DatasetInvalid, RunsDiffer, StoreError, TooFewCases
+from labkit.evals.progress import Tally
+from labkit.store.runs import RunStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/runs.db"
+
+
+def cases(n: int = 4, intent: str = "card_arrival") -> evals.Dataset:
+    return evals.Dataset(
+        [evals.Case(id=f"c{i}", input={"text": f"ticket {i}"}, expected={"intent": intent}, tags=("even",) if i % 2 == 0 else ())
+         for i in range(n)],
+        name="desk",
+    )  # fmt: skip
+
+
+def test_every_case_is_asked_scored_and_stored(store: str):
+    """What is read back is what was measured."""
+    run = evals.evaluate(support_desk(), cases(), scorers=[evals.ExactMatch("intent")], store=store, progress=False)
+
+    again = evals.load_run(run.run_id, store=store)
+
+    assert (run.pass_rate, run.fallback_rate, run.schema_valid_rate) == (1.0, 0.0, 1.0)
+    assert [row.case_id for row in run.rows] == ["c0", "c1", "c2", "c3"]
+    assert again.rows[0].result.value == {"intent": "card_arrival", "urgency": 2}
+    assert again.rows[0].result.attempts == run.rows[0].result.attempts
+    assert [row.scores for row in again.rows] == [row.scores for row in run.rows]
+    assert (again.fingerprint, again.dataset_hash, again.pass_interval) == (run.fingerprint, run.dataset_hash, run.pass_interval)
+
+
+def test_a_scorer_that_crashes_is_a_score_with_its_error(store: str):
+    """Never a zero: the case is left out of the rate and can be found."""
+
+    def picky(case: evals.Case, result: lk.Result[Any]) -> bool:
+        if case.id == "c1":
+            raise KeyError("colour")
+        return True
+
+    run = evals.evaluate(support_desk(), cases(), scorers=[picky], store=store, progress=False)
+
+    assert run.row("c1").passed is None
+    assert "KeyError: 'colour'" in run.row("c1").scores["picky"].reason
+    assert (len(run.judged), run.pass_rate) == (3, 1.0)
+
+
+def test_a_field_nobody_expected_cannot_be_scored(store: str):
+    """A misspelt field is an error to be seen, not a failing model."""
+    run = evals.evaluate(support_desk(), cases(), scorers=[evals.ExactMatch("intnet")], store=store, progress=False)
+
+    assert run.pass_rate is None
+    assert "expects nothing of 'intnet'" in run.rows[0].scores["intnet: exact"].reason
+
+
+def test_a_fallback_cannot_hide_a_failing_model(store: str):
+    """Served and model pass rate are kept apart."""
+    desk = support_desk("nonsense", fallbacks=[lk.SafeDefault(Triage(intent="card_arrival", urgency=1))])
+
+    run = evals.evaluate(desk, cases(), scorers=[evals.ExactMatch("intent")], store=store, progress=False)
+
+    assert (run.pass_rate, run.model_pass_rate, run.fallback_rate, run.schema_valid_rate) == (1.0, 0.0, 1.0, 0.0)
+    assert {row.status for row in run.rows} == {"fallback_used"}
+
+
+def test_no_more_calls_than_asked_for_are_in_flight(store: str):
+    """The concurrency is a bound, and it is reached."""
+    running, most = 0, 0
+
+    async def count(ticket: Any) -> str:
+        import asyncio
+
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        running -= 1
+        return ""
+
+    evals.evaluate(support_desk(context=[lk.Source(count)]), cases(20), concurrency=3, store=store, progress=False)
+
+    assert most == 3
+
+
+def test_progress_ends_at_the_end(store: str):
+    """The last thing shown is the whole, with what it cost and who answered."""
+    shown: list[Tally] = []
+
+    class Seen:
+        def show(self, tally: Tally) -> None:
+            shown.append(tally)
+
+    evals.evaluate(support_desk(["x", GOOD]), cases(), concurrency=1, store=store, progress=Seen())
+
+    assert [(tally.done, tally.errors) for tally in shown] == [(1, 1), (2, 1), (3, 1), (4, 1)]
+    assert shown[-1].said().startswith("4 of 4 cases · 1 without an answer · cost unknown")
+
+
+def test_a_run_id_is_used_once(store: str):
+    """History cannot be overwritten."""
+    evals.evaluate(support_desk(), cases(), run_id="mine", store=store, progress=False)
+
+    with pytest.raises(StoreError, match="already holds a run 'mine'"):
+        evals.evaluate(support_desk(), cases(), run_id="mine", store=store, progress=False)
+    with pytest.raises(StoreError, match="holds no run 'yours'; the latest are: mine"):
+        evals.load_run("yours", store=store)
+
+
+def test_two_runs_are_paired_by_case(store: str):
+    """Who improved, who regressed, and whether that is more than chance."""
+    old = support_desk([STOLEN] * 2 + [GOOD] * 18)
+    new = support_desk([GOOD] * 19 + [STOLEN])
+    scorers = [evals.ExactMatch("intent")]
+    a, b = (evals.evaluate(d, cases(20), scorers=scorers, concurrency=1, store=store, progress=False) for d in (old, new))
+
+    seen = evals.compare(a, b)
+
+    assert (seen.table.both, seen.table.only_a, seen.table.only_b, seen.table.neither) == (17, 1, 2, 0)
+    assert (seen.verdict, seen.table.p_value) == ("inconclusive", 1.0)
+    assert seen.table.interval.low < seen.table.difference == pytest.approx(0.05) < seen.table.interval.high
+    assert [(s.tag, s.table.n) for s in seen.slices] == [("even", 10)]
+    assert seen.changed == [] and seen.warnings == []
+    assert seen.more_cases is not None and seen.more_cases > 0
+    assert seen.measures[0].name == "pass rate"
+
+
+def test_a_clear_improvement_is_called_better(store: str):
+    """Twenty of twenty against none needs no statistics, but gets them."""
+    scorers = [evals.ExactMatch("intent")]
+    a, b = (
+        evals.evaluate(support_desk(reply), cases(20), scorers=scorers, store=store, progress=False) for reply in (STOLEN, GOOD)
+    )
+
+    assert evals.compare(a, b).verdict == "better"
+    assert evals.compare(b, a).verdict == "worse"
+    assert evals.compare(a, b).evidence.startswith("pass rate on 20 cases: 95% interval +")
+
+
+def test_runs_that_cannot_be_paired_are_refused(store: str):
+    """Another dataset, an edited case, or nothing judged: each is named."""
+
+    def run(dataset: evals.Dataset, scorers: Any = (evals.ExactMatch("intent"),)) -> evals.EvalRun:
+        return evals.evaluate(support_desk(), dataset, scorers=scorers, store=store, progress=False)
+
+    other = evals.Dataset([evals.Case(id="x", input={"text": "hi"}, expected={"intent": "card_arrival"})])
+    with pytest.raises(RunsDiffer, match="share no case"):
+        evals.compare(run(cases()), run(other))
+    with pytest.raises(RunsDiffer, match="case 'c0' is not the same"):
+        evals.compare(run(cases()), run(cases(intent="exchange_rate")))
+    with pytest.raises(TooFewCases, match="no case was judged"):
+        evals.compare(run(cases(), ()), run(cases(), ()))
+
+
+def test_the_gate_has_three_answers(store: str):
+    """Pass, fail, and not enough evidence; a broken floor fails whatever the rest says."""
+    scorers = [evals.ExactMatch("intent")]
+
+    def run(replies: list[str], n: int) -> evals.EvalRun:
+        return evals.evaluate(support_desk(replies), cases(n), scorers=scorers, concurrency=1, store=store, progress=False)
+
+    good, bad = run([GOOD] * 200, 200), run([STOLEN] * 40 + [GOOD] * 160, 200)
+    few = run([STOLEN] + [GOOD] * 9, 10)
+
+    assert evals.Gate(margin=0.02).check(good, baseline=good).verdict == "pass"
+    assert evals.Gate(margin=0.02).check(bad, baseline=good).verdict == "fail"
+    assert evals.Gate(margin=0.02).check(few, baseline=run([GOOD], 10)).verdict == "inconclusive"
+    assert evals.Gate(floors={"pass_rate": 0.9}).check(bad).verdict == "fail"
+    assert evals.Gate(floors={"fallback_rate": 0.1, "p95_s": 60}).check(good).verdict == "pass"
+    assert evals.Gate(floors={"cost_usd_per_call": 1}).check(good).verdict == "inconclusive"
+
+
+def test_a_failed_gate_is_written_before_it_raises(store: str, tmp_path: Path):
+    """The verdict is on disk, and the error is two lines."""
+    from labkit.errors import QualityRegression
+
+    run = evals.evaluate(support_desk(STOLEN), cases(), scorers=[evals.ExactMatch("intent")], store=store, progress=False)
+    judged = evals.Gate(floors={"pass_rate": 0.9}).check(run)
+
+    path = judged.write(tmp_path / "deep" / "gate.json")
+    with pytest.raises(QualityRegression) as caught:
+        judged.enforce()
+
+    assert '"verdict": "fail"' in path.read_text()
+    assert len("".join(caught.value._render_traceback_()).splitlines()) == 2
+    assert "pass_rate 0, asked for at least 0.9" in str(caught.value)
+
+
+def test_a_gate_that_could_not_fail_is_refused(store: str):
+    """No floors and no baseline is not a gate."""
+    run = evals.evaluate(support_desk(), cases(), store=store, progress=False)
+
+    with pytest.raises(ValueError, match="needs a baseline"):
+        evals.Gate().check(run)
+    with pytest.raises(ValueError, match="'pas_rate' is not a measure"):
+        evals.Gate(floors={"pas_rate": 1})
+
+
+def test_a_baseline_moves_only_when_blessed(store: str):
+    """And the last blessing holds."""
+    kept = RunStore(store)
+    runs = [evals.evaluate(support_desk(), cases(), store=kept, progress=False) for _ in range(2)]
+
+    assert kept.baseline("triage") is None
+    for run in runs:
+        kept.bless(run.run_id)
+        assert kept.baseline("triage") == run.run_id
+    kept.close()
+
+
+def test_an_empty_dataset_is_refused():
+    """There is nothing to learn from no cases."""
+    with pytest.raises(DatasetInvalid, match="holds no case"):
+        evals.Dataset([])
