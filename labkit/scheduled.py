@@ -32,7 +32,11 @@ class NotebookRun:
 
 
 def run_notebook(
-    source: str | Path, executed: str | Path, *, parameters: Mapping[str, Any] | None = None, cwd: str | Path | None = None
+    source: str | Path,
+    executed: str | Path,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    cwd: str | Path | None = None,
 ) -> NotebookRun:
     """Run *source* and write it, with its outputs, to *executed*; also when it fails.
 
@@ -67,7 +71,9 @@ def run_notebook(
             progress_bar=False, log_output=False,
         )  # fmt: skip
     except papermill.exceptions.PapermillExecutionError as error:
-        raise NotebookFailed(f"{source}, cell {error.exec_count}: {error.ename}: {error.evalue} (see {executed})") from error
+        raise NotebookFailed(
+            f"{source}, cell {error.exec_count}: {error.ename}: {error.evalue} (see {executed})"
+        ) from error
     skipped = [n for n, cell in enumerate(finished.cells) if _has_code(cell) and cell.execution_count is None]
     if skipped:
         raise NotebookFailed(

@@ -35,7 +35,9 @@ def main() -> None:
         print(f"{ran.elapsed_s:.1f} s")
 
     runs = RunStore()
-    a, b = (evals.load_run(runs.headings(call=name, limit=1)[0].run_id, store=runs) for name in ("labels-only", "few-shot"))
+    a, b = (
+        evals.load_run(runs.headings(call=name, limit=1)[0].run_id, store=runs) for name in ("labels-only", "few-shot")
+    )
     seen = evals.compare(a, b)
     gate = json.loads((OUT / "nightly" / "gate.json").read_text())
     low, high = seen.table.interval
@@ -44,7 +46,8 @@ def main() -> None:
         "compared": f"{seen.a_label} and {seen.b_label} on {seen.table.n} real queries ({a.dataset}, {a.model})",
         "pass rate": f"{seen.table.a_rate:.1%} and {seen.table.b_rate:.1%}",
         "verdict": f"{seen.headline}; 95% interval {low * 100:+.1f} to {high * 100:+.1f} points",
-        "evidence": f"{seen.table.discordant} discordant cases: {seen.table.only_b} improved, {seen.table.only_a} regressed; "
+        "evidence": f"{seen.table.discordant} discordant cases: "
+        f"{seen.table.only_b} improved, {seen.table.only_a} regressed; "
         f"exact McNemar p = {seen.table.p_value:.2g}",
         "latency": f"p50 {p50.a * 1000:.1f} ms and {p50.b * 1000:.1f} ms",
         "nightly gate": f"{gate['verdict']} ({OUT.name}/nightly/gate.json)",

@@ -32,10 +32,7 @@ class Ticket(BaseModel):
 
 
 def rows(name: str) -> list[dict[str, Any]]:
-    return [
-        json.loads(line)
-        for line in (DATASETS / name).read_text(encoding="utf-8").splitlines()
-    ]
+    return [json.loads(line) for line in (DATASETS / name).read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -46,24 +43,16 @@ def test_every_file_has_its_rows_with_unique_ids(name: str) -> None:
     assert len(found) == ROWS[name]
     assert len({row["id"] for row in found}) == len(found)
     assert all({"id", "input", "expected", "tags"} <= row.keys() for row in found)
-    assert f"| `{name}` | {len(found)} |" in (DATASETS / "README.md").read_text(
-        encoding="utf-8"
-    )
+    assert f"| `{name}` | {len(found)} |" in (DATASETS / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("name", "each"), [("banking12.jsonl", 40), ("banking12_train.jsonl", 10)]
-)
+@pytest.mark.parametrize(("name", "each"), [("banking12.jsonl", 40), ("banking12_train.jsonl", 10)])
 def test_the_twelve_intents_are_balanced_in_every_prefix(name: str, each: int) -> None:
     """The first n cases are as fair a sample as all of them, and each intent has a definition and one topic."""
     found = rows(name)
-    intents = json.loads(
-        (DATASETS / "banking12_intents.json").read_text(encoding="utf-8")
-    )
+    intents = json.loads((DATASETS / "banking12_intents.json").read_text(encoding="utf-8"))
 
-    assert Counter(row["expected"]["intent"] for row in found) == dict.fromkeys(
-        intents, each
-    )
+    assert Counter(row["expected"]["intent"] for row in found) == dict.fromkeys(intents, each)
     assert {row["expected"]["intent"] for row in found[:12]} == set(intents)
     assert len({(row["expected"]["intent"], *row["tags"]) for row in found}) == 12
     assert 3 <= len({row["tags"][0] for row in found}) <= 5
@@ -83,10 +72,7 @@ def test_every_slot_is_a_piece_of_its_text(name: str) -> None:
     """Extraction can be scored by comparing strings."""
     for row in rows(name):
         assert row["expected"]
-        assert all(
-            value and value in row["input"]["text"]
-            for value in row["expected"].values()
-        ), row["id"]
+        assert all(value and value in row["input"]["text"] for value in row["expected"].values()), row["id"]
 
 
 def test_the_licences_and_credits_are_there() -> None:
@@ -106,9 +92,7 @@ def test_the_licences_and_credits_are_there() -> None:
         assert credit in readme
 
 
-@pytest.mark.parametrize(
-    "row", rows("messy.jsonl"), ids=lambda row: f"{row['id']}-{row['tags'][1]}"
-)
+@pytest.mark.parametrize("row", rows("messy.jsonl"), ids=lambda row: f"{row['id']}-{row['tags'][1]}")
 def test_messy_input_is_refused_or_normalized_as_its_row_says(row: dict[str, Any]) -> None:
     """What people and attackers really send is either cleaned or refused with the field that is wrong."""
     expected = row["expected"]
@@ -118,9 +102,7 @@ def test_messy_input_is_refused_or_normalized_as_its_row_says(row: dict[str, Any
     if expected["outcome"] == "invalid_input":
         with pytest.raises(StepFailed) as refused:
             validate(Ticket, row["input"], Normalization())
-        assert expected["field"] in {
-            fault.path for fault in refused.value.reason.errors
-        }
+        assert expected["field"] in {fault.path for fault in refused.value.reason.errors}
     else:
         assert expected["outcome"] == "answered"
         ticket = validate(Ticket, row["input"], Normalization())
@@ -136,15 +118,8 @@ def test_the_derived_files_are_rebuilt_from_the_originals_alone(tmp_path: Path) 
             writer = csv.writer(lines)
             writer.writerow(["text", "category"])
             for intent in build["TOPICS"]:
-                writer.writerows(
-                    (f"{intent}, query\t{number}", intent)
-                    for number in range(20, 20 + texts)
-                )
-                writer.writerows(
-                    (f"{intent} only {number}", intent)
-                    for number in range(12)
-                    if path == train
-                )
+                writer.writerows((f"{intent}, query\t{number}", intent) for number in range(20, 20 + texts))
+                writer.writerows((f"{intent} only {number}", intent) for number in range(12) if path == train)
 
     examples, cases = build["banking_rows"](train, test)
 

@@ -180,7 +180,9 @@ async def _judge(plan: Definition, completion: Completion, given: Any, journal: 
 def _reask(completion: Completion, reason: Reason) -> tuple[Message, Message]:
     return (
         Message("assistant", completion.text),
-        Message("user", f"That answer was rejected: {reason.message}\nAnswer again with the whole corrected value only."),
+        Message(
+            "user", f"That answer was rejected: {reason.message}\nAnswer again with the whole corrected value only."
+        ),
     )
 
 

@@ -40,7 +40,9 @@ class RulesBased:
 class Stale:
     """Serves an earlier answer to the same question from the policy's cache, past its time to live."""
 
-    message: str | None = field(default="This is an earlier answer to the same question; it may be out of date.", kw_only=True)
+    message: str | None = field(
+        default="This is an earlier answer to the same question; it may be out of date.", kw_only=True
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def describe(thing: Any) -> Any:
 
 
 def _describe(thing: Any, seen: frozenset[int]) -> Any:
-    if thing is None or isinstance(thing, (bool, int, float, str)) and not isinstance(thing, enum.Enum):
+    if thing is None or (isinstance(thing, (bool, int, float, str)) and not isinstance(thing, enum.Enum)):
         return thing
     if id(thing) in seen:
         return {"again": getattr(thing, "__name__", type(thing).__name__)}
@@ -139,7 +139,12 @@ def _source(function: types.FunctionType) -> str | None:
 
 def _code(code: types.CodeType) -> Any:
     constants = [_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
-    return {"names": list(code.co_names), "constants": constants, "variables": list(code.co_varnames), "ops": _operations(code)}
+    return {
+        "names": list(code.co_names),
+        "constants": constants,
+        "variables": list(code.co_varnames),
+        "ops": _operations(code),
+    }
 
 
 def _operations(code: types.CodeType) -> list[str]:

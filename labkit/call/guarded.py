@@ -79,11 +79,15 @@ class GuardedCall(Generic[Out]):
             "fallbacks": fallbacks, "policy": policy, "sink": sink,
         }  # fmt: skip
         if not _NAME.fullmatch(name):
-            raise CallInvalid(f"a call's name is a letter, then letters, digits, '-' or '_', at most 64: {name!r} is not")
+            raise CallInvalid(
+                f"a call's name is a letter, then letters, digits, '-' or '_', at most 64: {name!r} is not"
+            )
         if not (isinstance(input, type) and issubclass(input, BaseModel)):
             raise CallInvalid(f"{name}: input={input!r} must be a pydantic model class, so that fields have names")
         if not isinstance(prompt, Prompt):
-            raise CallInvalid(f"{name}: prompt={prompt!r} must be a Prompt: Prompt(system='...', user='{{{{ input.text }}}}')")
+            raise CallInvalid(
+                f"{name}: prompt={prompt!r} must be a Prompt: Prompt(system='...', user='{{{{ input.text }}}}')"
+            )
         _check_names(name, context)
         prompt.check(input, frozenset(source.name for source in context))
         policy = policy or Policy()
@@ -216,7 +220,9 @@ def _rung(
         try:
             return SafeDefault(output.validate(rung.value), message=rung.message)
         except StepFailed as failed:
-            raise CallInvalid(f"{name}: SafeDefault's value does not fit the output: {failed.reason.message}") from failed
+            raise CallInvalid(
+                f"{name}: SafeDefault's value does not fit the output: {failed.reason.message}"
+            ) from failed
     if isinstance(rung, (Stale, RulesBased)):
         return rung
     if isinstance(rung, (str, Model, Client)):

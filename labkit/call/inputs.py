@@ -120,7 +120,12 @@ def field_errors(error: ValidationError) -> tuple[FieldError, ...]:
 
 def _rejected(message: str) -> StepFailed:
     return StepFailed(
-        Reason(step="validate", outcome="schema", message=message, errors=(FieldError(path="", type="input", message=message),))
+        Reason(
+            step="validate",
+            outcome="schema",
+            message=message,
+            errors=(FieldError(path="", type="input", message=message),),
+        )
     )
 
 

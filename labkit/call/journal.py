@@ -37,7 +37,9 @@ class Journal:
     def __enter__(self) -> None:
         self._step_began = time.perf_counter()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         spent = time.perf_counter() - self._step_began
         self.steps[self.current] = self.steps.get(self.current, 0.0) + spent
 

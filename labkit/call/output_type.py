@@ -95,7 +95,9 @@ class OutputType:
         """What pydantic changed by itself: "4" became 4. Only changes of kind count, not a date's other spelling."""
         if isinstance(before, dict) and isinstance(after, dict):
             shared = before.keys() & after.keys()
-            return tuple(r for key in shared for r in self._coerced(before[key], after[key], f"{path}.{key}".lstrip(".")))
+            return tuple(
+                r for key in shared for r in self._coerced(before[key], after[key], f"{path}.{key}".lstrip("."))
+            )
         if isinstance(before, list) and isinstance(after, list):
             pairs = enumerate(zip(before, after, strict=False))
             return tuple(r for i, (b, a) in pairs for r in self._coerced(b, a, f"{path}.{i}".lstrip(".")))

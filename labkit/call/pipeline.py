@@ -15,7 +15,7 @@ from labkit.call.answer import Answer
 from labkit.call.asking import Question, ask
 from labkit.call.deadline import Deadline
 from labkit.call.definition import Definition, Seat
-from labkit.call.fallback import ModelRung, Rung, Stale, answer_by_rules, climb
+from labkit.call.fallback import ModelRung, Rung, answer_by_rules, climb
 from labkit.call.fingerprint import digest
 from labkit.call.journal import Journal
 from labkit.call.result import Reason, Result
@@ -147,7 +147,13 @@ async def _fallbacks(plan: Definition, journal: Journal, trip: _Trip, deadline: 
         asking = functools.partial(ask, plan, rung, trip.question, journal, deadline, models_after=models_after)
         rungs.append(ModelRung(name=rung.name, ask=asking))
     return await climb(
-        rungs, given=trip.given, key=trip.key, cache=plan.policy.cache, output=plan.output, journal=journal, deadline=deadline
+        rungs,
+        given=trip.given,
+        key=trip.key,
+        cache=plan.policy.cache,
+        output=plan.output,
+        journal=journal,
+        deadline=deadline,
     )
 
 
@@ -184,7 +190,9 @@ def _user_message(answer: Answer | None, reason: Reason | None) -> str | None:
     if answer is not None:
         return answer.user_message
     if reason is not None and reason.step in ("input", "validate") and reason.errors:
-        return "Please check your input. " + "; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in reason.errors)
+        return "Please check your input. " + "; ".join(
+            f"{e.path}: {e.message}" if e.path else e.message for e in reason.errors
+        )
     return _APOLOGY
 
 

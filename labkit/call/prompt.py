@@ -54,7 +54,9 @@ class Prompt:
     def __post_init__(self) -> None:
         for name in ("input", "context"):
             if name in self.values:
-                raise CallInvalid(f"Prompt(values=...) may not hold {name!r}: templates see the call's own under that name")
+                raise CallInvalid(
+                    f"Prompt(values=...) may not hold {name!r}: templates see the call's own under that name"
+                )
         templates = [_Template.compile("system", self.system, self.values)] if self.system else []
         templates.append(_Template.compile("user", self.user, self.values))
         object.__setattr__(self, "_templates", tuple(templates))
@@ -114,13 +116,17 @@ class _Template:
                 continue
             if reference.node.name == "input" and not _has_attribute(input_type, reference.attr):
                 raise CallInvalid(
-                    f"{self.role} template, line {reference.lineno}: {input_type.__name__} has no field {reference.attr!r}; "
-                    f"it has {', '.join(input_type.model_fields)}"
+                    f"{self.role} template, line {reference.lineno}: {input_type.__name__} has no field "
+                    f"{reference.attr!r}; it has {', '.join(input_type.model_fields)}"
                 )
             if reference.node.name == "context" and reference.attr not in context_names:
                 raise CallInvalid(
                     f"{self.role} template, line {reference.lineno}: no source is named {reference.attr!r}; "
-                    + (f"there are {', '.join(sorted(context_names))}" if context_names else "give context=[Source(...)]")
+                    + (
+                        f"there are {', '.join(sorted(context_names))}"
+                        if context_names
+                        else "give context=[Source(...)]"
+                    )
                 )
 
     def render(self, value: BaseModel, context: Mapping[str, Any]) -> Message:

@@ -73,7 +73,9 @@ class CallRecord:
             shown |= {"input": self.input, "value": result.value}
         else:
             shown["attempts"] = [dataclasses.replace(attempt, text=None) for attempt in result.attempts]
-            shown["repairs"] = [dataclasses.replace(r, before=None, after=None, alternatives=()) for r in result.repairs]
+            shown["repairs"] = [
+                dataclasses.replace(r, before=None, after=None, alternatives=()) for r in result.repairs
+            ]
         data: dict[str, Any] = _JSON.dump_python(shown, mode="json", fallback=repr)
         return data
 

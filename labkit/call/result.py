@@ -170,7 +170,8 @@ class Result(Generic[T]):
         said = [note.message for note in self.notes if note.step == step]
         if step == "model":
             said += [
-                f"{attempt.kind} {attempt.model}: {attempt.outcome}" + (f" ({attempt.message})" if attempt.message else "")
+                f"{attempt.kind} {attempt.model}: {attempt.outcome}"
+                + (f" ({attempt.message})" if attempt.message else "")
                 for attempt in self.attempts
             ]
         if step == "output":

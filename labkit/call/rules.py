@@ -68,7 +68,9 @@ async def apply_guards(guards: Sequence[Guard], text: str) -> tuple[str, tuple[R
         if verdict is None or verdict == text:
             continue
         if not isinstance(verdict, str):
-            raise _failed("bug", f"guard {name_of(guard)} returned a {type(verdict).__name__}: return text, None or Reject")
+            raise _failed(
+                "bug", f"guard {name_of(guard)} returned a {type(verdict).__name__}: return text, None or Reject"
+            )
         fixes.append(Repair(kind="guard", path="", before=text, after=verdict, by=name_of(guard)))
         text = verdict
     return text, tuple(fixes)
@@ -94,7 +96,9 @@ async def apply_rules(
         try:
             checked = output.validate(verdict)
         except StepFailed as broken:
-            raise _failed("bug", f"rule {name_of(rule)} made a value that the schema rejects: {broken.reason.message}") from broken
+            raise _failed(
+                "bug", f"rule {name_of(rule)} made a value that the schema rejects: {broken.reason.message}"
+            ) from broken
         changes = _changes(output.dump(value), output.dump(checked), "")
         fixes += [Repair(kind="rule", path=path, before=b, after=a, by=name_of(rule)) for path, b, a in changes]
         value = checked

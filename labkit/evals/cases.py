@@ -66,7 +66,9 @@ class Dataset:
         seen: set[str] = set()
         for case in self.cases:
             if case.id in seen:
-                raise DatasetInvalid(f"dataset {name!r}: case id {case.id!r} appears twice. Pairing needs unique ids: rename one.")
+                raise DatasetInvalid(
+                    f"dataset {name!r}: case id {case.id!r} appears twice. Pairing needs unique ids: rename one."
+                )
             seen.add(case.id)
 
     @classmethod
@@ -86,7 +88,9 @@ class Dataset:
         """
         path = Path(path)
         if path.suffix not in _READERS:
-            raise DatasetInvalid(f"{path}: a dataset ends in {' or '.join(sorted(_READERS))}; convert or rename the file")
+            raise DatasetInvalid(
+                f"{path}: a dataset ends in {' or '.join(sorted(_READERS))}; convert or rename the file"
+            )
         if not path.is_file():
             raise DatasetInvalid(f"{path.resolve()} is not there: give the path from the working directory")
         faults: list[str] = []
@@ -166,15 +170,22 @@ def _read_csv(path: Path, faults: list[str]) -> Iterator[tuple[int, Mapping[str,
         try:
             reader = csv.DictReader(file, strict=True)
             columns = reader.fieldnames or []
-            strange = [c for c in columns if not (c in ("id", "expected", "tags", "note") or c.startswith(("input.", "expected.")))]
+            strange = [
+                c
+                for c in columns
+                if not (c in ("id", "expected", "tags", "note") or c.startswith(("input.", "expected.")))
+            ]
             if strange:
                 faults.append(
-                    f"{path}:1: column {strange[0]!r} is not known: use id, input.<field>, expected.<field>, expected, tags, note"
+                    f"{path}:1: column {strange[0]!r} is not known: "
+                    "use id, input.<field>, expected.<field>, expected, tags, note"
                 )
                 return
             for row in reader:
                 if None in row or None in row.values():
-                    faults.append(f"{path}:{reader.line_num}: {len(columns)} columns wanted, the row has another number")
+                    faults.append(
+                        f"{path}:{reader.line_num}: {len(columns)} columns wanted, the row has another number"
+                    )
                     continue
                 yield reader.line_num, _case_of_columns(row)
         except (csv.Error, UnicodeDecodeError) as error:
@@ -199,7 +210,8 @@ _READERS = {".jsonl": _read_jsonl, ".csv": _read_csv}
 
 def _said(error: ValidationError) -> str:
     return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or 'row'}: {fault['msg']}" for fault in error.errors(include_url=False)
+        f"{'.'.join(str(part) for part in fault['loc']) or 'row'}: {fault['msg']}"
+        for fault in error.errors(include_url=False)
     )
 
 

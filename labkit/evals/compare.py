@@ -197,7 +197,7 @@ class Comparison:
 
     @property
     def more_cases(self) -> int | None:
-        """How many more cases would settle an inconclusive comparison, at the rates seen; None when settled or unknown."""
+        """How many more cases would settle it, at the rates seen; None when it is settled or cannot be told."""
         if self.verdict != "inconclusive":
             return None
         try:
@@ -230,7 +230,7 @@ def compare(a: EvalRun, b: EvalRun) -> Comparison:
             )
     judged = [pair for pair in pairs if pair.outcome is not None]
     if not judged:
-        raise TooFewCases(f"no case was judged in both {a.run_id} and {b.run_id}: evaluate with scorers, and see their errors")
+        raise TooFewCases(f"no case was judged in both {a.run_id} and {b.run_id}: give scorers, and see their errors")
     table = _table(judged)
     tags = sorted({tag for pair in judged for tag in pair.a.case.tags})
     slices = [Slice(tag=tag, table=_table([p for p in judged if tag in p.a.case.tags])) for tag in tags]
@@ -296,7 +296,9 @@ def _latency(name: str, a: Sequence[float], b: Sequence[float], q: float) -> Dif
     if q == 0.5:
         ratio = paired_t([math.log(max(x, 1e-9)) for x in a], [math.log(max(x, 1e-9)) for x in b])
         interval = Interval(at_a * math.expm1(ratio.low), at_a * math.expm1(ratio.high))
-    return Difference(name=name, unit="s", a=at_a, b=at_b, estimate=at_b - at_a, interval=interval, higher_is_better=False)
+    return Difference(
+        name=name, unit="s", a=at_a, b=at_b, estimate=at_b - at_a, interval=interval, higher_is_better=False
+    )
 
 
 def _cost(a: EvalRun, b: EvalRun) -> Difference:
@@ -320,7 +322,9 @@ def _fits(row: Row) -> bool:
 def _warnings(a: EvalRun, b: EvalRun, pairs: Sequence[Pair], judged: Sequence[Pair]) -> list[str]:
     found = []
     if a.dataset_hash != b.dataset_hash:
-        found.append(f"the datasets differ: only the {len(pairs)} shared cases of {len(a.rows)} and {len(b.rows)} are compared")
+        found.append(
+            f"the datasets differ: only the {len(pairs)} shared cases of {len(a.rows)} and {len(b.rows)} count"
+        )
     if dict(a.scorers) != dict(b.scorers):
         found.append("the scorers differ: a pass in one run may not be a pass in the other")
     for part in ("input_schema", "output_schema"):

@@ -81,19 +81,23 @@ class GateResult:
             QualityRegression: The verdict is ``fail``; the reason is the message.
         """
         if self.verdict == "fail":
-            raise QualityRegression(f"{self.call}: {self.reason}\nrun {self.run_id} against baseline {self.baseline_id or 'none'}")
+            raise QualityRegression(
+                f"{self.call}: {self.reason}\nrun {self.run_id} against baseline {self.baseline_id or 'none'}"
+            )
         return self
 
     def _repr_html_(self) -> str:
         tone = {"pass": "#1a7f5a", "fail": "#b42318", "inconclusive": "#8a6100"}
         mark = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
         rows = "".join(
-            f"<li style='list-style:none'><b style='color:{tone[c.verdict]}'>{mark[c.verdict]} {escape(c.name)}</b> {escape(c.message)}</li>"
+            f"<li style='list-style:none'><b style='color:{tone[c.verdict]}'>{mark[c.verdict]} {escape(c.name)}</b> "
+            f"{escape(c.message)}</li>"
             for c in self.checks
         )
         return (
             f"<div style='border-left:3px solid {tone[self.verdict]};padding-left:10px'>"
-            f"<b style='color:{tone[self.verdict]}'>gate: {self.verdict}</b> {escape(self.call)}<ul style='padding-left:0'>{rows}</ul></div>"
+            f"<b style='color:{tone[self.verdict]}'>gate: {self.verdict}</b> {escape(self.call)}"
+            f"<ul style='padding-left:0'>{rows}</ul></div>"
         )
 
 
@@ -118,7 +122,9 @@ class Gate:
             raise ValueError(f"Gate(margin={self.margin}): give a share from 0 to below 1; 0.02 is two points")
         unknown = set(self.floors) - set(_MEASURES)
         if unknown:
-            raise ValueError(f"Gate(floors=...): {sorted(unknown)[0]!r} is not a measure; there are {', '.join(_MEASURES)}")
+            raise ValueError(
+                f"Gate(floors=...): {sorted(unknown)[0]!r} is not a measure; there are {', '.join(_MEASURES)}"
+            )
 
     def check(self, run: EvalRun, *, baseline: EvalRun | None = None) -> GateResult:
         """Judge *run*; without a *baseline* by the floors alone.
@@ -128,7 +134,9 @@ class Gate:
             ValueError: There is nothing to judge by.
         """
         if baseline is None and not self.floors:
-            raise ValueError("a gate without floors needs a baseline: give check(run, baseline=...) or Gate(floors={...})")
+            raise ValueError(
+                "a gate without floors needs a baseline: give check(run, baseline=...) or Gate(floors={...})"
+            )
         checks = [_check_floor(name, limit, run) for name, limit in self.floors.items()]
         if baseline is not None:
             checks.insert(0, _check_regression(compare(baseline, run), self.margin))

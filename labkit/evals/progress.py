@@ -88,7 +88,9 @@ class TerminalProgress:
         if self._live:
             filled = int(24 * tally.done / tally.total)
             bar = "█" * filled + "░" * (24 - filled)
-            print(f"\r\x1b[K{tally.label} {bar} {tally.said()}", end="\n" if finished else "", file=sys.stderr, flush=True)
+            print(
+                f"\r\x1b[K{tally.label} {bar} {tally.said()}", end="\n" if finished else "", file=sys.stderr, flush=True
+            )
         elif finished:
             print(f"{tally.label}: {tally.said()}", file=sys.stderr)
 

@@ -57,8 +57,14 @@ def evaluate(
     """
     return run_sync(
         aevaluate(
-            call, dataset, scorers=scorers, concurrency=concurrency, repeats=repeats,
-            store=store, run_id=run_id, progress=progress_for(progress),
+            call,
+            dataset,
+            scorers=scorers,
+            concurrency=concurrency,
+            repeats=repeats,
+            store=store,
+            run_id=run_id,
+            progress=progress_for(progress),
         )  # fmt: skip
     )
 

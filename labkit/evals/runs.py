@@ -155,16 +155,22 @@ class EvalRun:
         return f"EvalRun({self.run_id!r}, {self.call}: {self._said()})"
 
     def _repr_html_(self) -> str:
-        return f"<div><b>{escape(self.call)}</b> · {escape(self._said())} <span style='opacity:.6'>run {escape(self.run_id)}</span></div>"
+        return (
+            f"<div><b>{escape(self.call)}</b> · {escape(self._said())} "
+            f"<span style='opacity:.6'>run {escape(self.run_id)}</span></div>"
+        )
 
     def _said(self) -> str:
         if self.pass_rate is None or self.pass_interval is None:
             rate = f"{len(self.rows)} rows, not scored"
         else:
             low, high = self.pass_interval
-            rate = f"{self.passed} of {len(self.judged)} passed, {self.pass_rate:.1%} (95% interval {low:.1%} to {high:.1%})"
+            interval = f"95% interval {low:.1%} to {high:.1%}"
+            rate = f"{self.passed} of {len(self.judged)} passed, {self.pass_rate:.1%} ({interval})"
         lost = len(self.rows) - len(self.judged)
-        return rate + (f", {lost} not judged" if lost and self.judged else "") + f", {self.fallback_rate:.1%} by fallback"
+        return (
+            rate + (f", {lost} not judged" if lost and self.judged else "") + f", {self.fallback_rate:.1%} by fallback"
+        )
 
 
 def status_of(result: Result[Any]) -> Status:

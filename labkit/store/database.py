@@ -44,7 +44,9 @@ def open_engine(url: str | None = None) -> sa.Engine:
         _prepare(engine, shown)
     except sa.exc.DatabaseError as error:
         engine.dispose()
-        raise StoreError(f"{shown} cannot be used as a store: {error.orig}. Check the path, or give another file.") from error
+        raise StoreError(
+            f"{shown} cannot be used as a store: {error.orig}. Check the path, or give another file."
+        ) from error
     except StoreError:
         engine.dispose()
         raise
@@ -63,7 +65,8 @@ def _prepare(engine: sa.Engine, shown: str) -> None:
         return
     if found is not None:
         raise StoreError(
-            f"{shown} has version {found}, this labkit writes version {schema.VERSION}: upgrade labkit, or give another file"
+            f"{shown} has version {found}, this labkit writes version {schema.VERSION}: "
+            "upgrade labkit, or give another file"
         )
     with engine.begin() as connection:
         schema.metadata.create_all(connection)

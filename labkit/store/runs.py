@@ -94,7 +94,9 @@ class RunStore:
         """Mark a run as finished now."""
         with self._engine.begin() as connection:
             connection.execute(
-                schema.runs.update().where(schema.runs.c.run_id == run_id).values(finished_at=now(), elapsed_s=elapsed_s)
+                schema.runs.update()
+                .where(schema.runs.c.run_id == run_id)
+                .values(finished_at=now(), elapsed_s=elapsed_s)
             )
 
     def heading(self, run_id: str) -> StoredRun:

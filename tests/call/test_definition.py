@@ -82,7 +82,9 @@ def test_values_are_data_for_the_template():
     """Examples go in as values; what they hold is never a template."""
     model = lk.ScriptedModel('{"intent": "card_arrival", "urgency": 1}')
     prompt = lk.Prompt(
-        system="{% for e in examples %}{{ e }}\n{% endfor %}", user="{{ input.text }}", values={"examples": ["{{ 7*7 }}", "b"]}
+        system="{% for e in examples %}{{ e }}\n{% endfor %}",
+        user="{{ input.text }}",
+        values={"examples": ["{{ 7*7 }}", "b"]},
     )
 
     support_desk(model, prompt=prompt)(text="hello")

@@ -63,7 +63,11 @@ def test_invalid_input_costs_no_model_call_and_names_the_field():
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [((1,), "int is not an input"), (({"text": "a"}, {"text": "b"}), "several"), (({"txet": "a"},), "text: Field required")],
+    [
+        ((1,), "int is not an input"),
+        (({"text": "a"}, {"text": "b"}), "several"),
+        (({"txet": "a"},), "text: Field required"),
+    ],
 )
 def test_an_input_of_the_wrong_kind_is_an_error_result(given: Any, said: str):
     """Nothing that is passed in can make the call raise."""
@@ -273,9 +277,9 @@ def test_the_deadline_ends_a_hanging_model_and_the_default_still_answers():
     model = HangingModel()
     default = Triage(intent="card_arrival", urgency=3)
 
-    result = support_desk(
-        model, policy=lk.Policy(deadline_s=0.1, reserve_s=0.05), fallbacks=[lk.SafeDefault(default)]
-    )(text="hello")
+    result = support_desk(model, policy=lk.Policy(deadline_s=0.1, reserve_s=0.05), fallbacks=[lk.SafeDefault(default)])(
+        text="hello"
+    )
 
     assert (result.value, result.source) == (default, "default")
     assert result.reason.outcome in ("timeout", "deadline")
@@ -285,7 +289,9 @@ def test_the_deadline_ends_a_hanging_model_and_the_default_still_answers():
 
 def test_a_hanging_primary_leaves_time_for_its_fallback_model():
     """Without limits of its own the primary takes its share, not all there is."""
-    result = support_desk(HangingModel(), policy=lk.Policy(deadline_s=1.0), fallbacks=[lk.ScriptedModel(GOOD)])(text="hello")
+    result = support_desk(HangingModel(), policy=lk.Policy(deadline_s=1.0), fallbacks=[lk.ScriptedModel(GOOD)])(
+        text="hello"
+    )
 
     assert (result.source, result.degraded, result.value.intent) == ("fallback_model", True, "card_arrival")
     assert [(a.kind, a.outcome) for a in result.attempts] == [("first", "timeout"), ("fallback", "ok")]
@@ -293,6 +299,7 @@ def test_a_hanging_primary_leaves_time_for_its_fallback_model():
 
 def test_rungs_are_tried_in_order_and_each_miss_is_noted():
     """What every rung said stays in the record."""
+
     def broken(ticket: Ticket) -> Triage:
         raise KeyError("x")
 
@@ -320,7 +327,7 @@ def test_without_any_answer_the_result_is_an_error_that_can_be_shown():
 
     assert (result.ok, result.value, result.source) == (False, None, "error")
     assert "try again" in result.user_message
-    with pytest.raises(lk.CallFailed, match="triage has no value .*model: transport"):
+    with pytest.raises(lk.CallFailed, match=r"triage has no value .*model: transport"):
         result.unwrap()
 
 
@@ -491,9 +498,7 @@ def test_plain_text_is_an_output_too():
     assert support_desk("just words", output=str)(text="hello").value == "just words"
 
 
-@pytest.mark.parametrize(
-    ("completion", "outcome"), [("length", "truncated"), ("filter", "refused")]
-)
+@pytest.mark.parametrize(("completion", "outcome"), [("length", "truncated"), ("filter", "refused")])
 def test_an_answer_that_was_cut_off_or_refused_is_not_read(completion: Any, outcome: str):
     """Half an answer is no answer, even if it happens to parse."""
     result = support_desk(lk.ScriptedModel(GOOD, finish_reason=completion))(text="hello")

@@ -33,9 +33,7 @@ def test_columns_become_fields(tmp_path: Path):
 
     (case,) = Dataset.load(path)
 
-    assert case == Case(
-        id="a", input={"text": "hi, there"}, expected={"intent": "card_arrival"}, tags=("card", "post")
-    )
+    assert case == Case(id="a", input={"text": "hi, there"}, expected={"intent": "card_arrival"}, tags=("card", "post"))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ from labkit.evals.progress import Tally
 from labkit.store.runs import RunStore
 
 
+EXACT = (evals.ExactMatch("intent"),)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/runs.db"
@@ -39,7 +42,11 @@ def test_every_case_is_asked_scored_and_stored(store: str):
     assert again.rows[0].result.value == {"intent": "card_arrival", "urgency": 2}
     assert again.rows[0].result.attempts == run.rows[0].result.attempts
     assert [row.scores for row in again.rows] == [row.scores for row in run.rows]
-    assert (again.fingerprint, again.dataset_hash, again.pass_interval) == (run.fingerprint, run.dataset_hash, run.pass_interval)
+    assert (again.fingerprint, again.dataset_hash, again.pass_interval) == (
+        run.fingerprint,
+        run.dataset_hash,
+        run.pass_interval,
+    )
 
 
 def test_a_scorer_that_crashes_is_a_score_with_its_error(store: str):
@@ -124,7 +131,9 @@ def test_two_runs_are_paired_by_case(store: str):
     old = support_desk([STOLEN] * 2 + [GOOD] * 18)
     new = support_desk([GOOD] * 19 + [STOLEN])
     scorers = [evals.ExactMatch("intent")]
-    a, b = (evals.evaluate(d, cases(20), scorers=scorers, concurrency=1, store=store, progress=False) for d in (old, new))
+    a, b = (
+        evals.evaluate(d, cases(20), scorers=scorers, concurrency=1, store=store, progress=False) for d in (old, new)
+    )
 
     seen = evals.compare(a, b)
 
@@ -141,7 +150,8 @@ def test_a_clear_improvement_is_called_better(store: str):
     """Twenty of twenty against none needs no statistics, but gets them."""
     scorers = [evals.ExactMatch("intent")]
     a, b = (
-        evals.evaluate(support_desk(reply), cases(20), scorers=scorers, store=store, progress=False) for reply in (STOLEN, GOOD)
+        evals.evaluate(support_desk(reply), cases(20), scorers=scorers, store=store, progress=False)
+        for reply in (STOLEN, GOOD)
     )
 
     assert evals.compare(a, b).verdict == "better"
@@ -152,7 +162,7 @@ def test_a_clear_improvement_is_called_better(store: str):
 def test_runs_that_cannot_be_paired_are_refused(store: str):
     """Another dataset, an edited case, or nothing judged: each is named."""
 
-    def run(dataset: evals.Dataset, scorers: Any = (evals.ExactMatch("intent"),)) -> evals.EvalRun:
+    def run(dataset: evals.Dataset, scorers: Any = EXACT) -> evals.EvalRun:
         return evals.evaluate(support_desk(), dataset, scorers=scorers, store=store, progress=False)
 
     other = evals.Dataset([evals.Case(id="x", input={"text": "hi"}, expected={"intent": "card_arrival"})])
@@ -169,7 +179,9 @@ def test_the_gate_has_three_answers(store: str):
     scorers = [evals.ExactMatch("intent")]
 
     def run(replies: list[str], n: int) -> evals.EvalRun:
-        return evals.evaluate(support_desk(replies), cases(n), scorers=scorers, concurrency=1, store=store, progress=False)
+        return evals.evaluate(
+            support_desk(replies), cases(n), scorers=scorers, concurrency=1, store=store, progress=False
+        )
 
     good, bad = run([GOOD] * 200, 200), run([STOLEN] * 40 + [GOOD] * 160, 200)
     few = run([STOLEN] + [GOOD] * 9, 10)
@@ -186,7 +198,9 @@ def test_a_failed_gate_is_written_before_it_raises(store: str, tmp_path: Path):
     """The verdict is on disk, and the error is two lines."""
     from labkit.errors import QualityRegression
 
-    run = evals.evaluate(support_desk(STOLEN), cases(), scorers=[evals.ExactMatch("intent")], store=store, progress=False)
+    run = evals.evaluate(
+        support_desk(STOLEN), cases(), scorers=[evals.ExactMatch("intent")], store=store, progress=False
+    )
     judged = evals.Gate(floors={"pass_rate": 0.9}).check(run)
 
     path = judged.write(tmp_path / "deep" / "gate.json")

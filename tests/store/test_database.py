@@ -45,11 +45,13 @@ def test_a_newer_store_is_refused(tmp_path: Path):
     with sqlite3.connect(tmp_path / "runs.db") as db:
         db.execute("UPDATE labkit_version SET version = 99")
 
-    with pytest.raises(StoreError, match="has version 99.*upgrade labkit"):
+    with pytest.raises(StoreError, match=r"has version 99.*upgrade labkit"):
         open_engine(url)
 
 
-@pytest.mark.parametrize(("url", "said"), [("runs.db", "write a URL"), ("sqlite:////nowhere/at/all/runs.db", "unable to open")])
+@pytest.mark.parametrize(
+    ("url", "said"), [("runs.db", "write a URL"), ("sqlite:////nowhere/at/all/runs.db", "unable to open")]
+)
 def test_a_url_that_leads_nowhere_is_named(url: str, said: str):
     """The message shows what was given."""
     with pytest.raises(StoreError, match=said):
