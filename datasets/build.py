@@ -49,14 +49,8 @@ def banking_rows(train: Path, test: Path) -> tuple[list[Row], list[Row]]:
     taken = {text.casefold() for texts in held_out.values() for text in texts}
     examples = {}
     for intent in TOPICS:
-        fresh = {
-            text.casefold(): text
-            for text in _texts(train, intent)
-            if text.casefold() not in taken
-        }
-        drawn = random.Random(f"{SEED}/{intent}").sample(
-            sorted(fresh.values()), EXAMPLES_PER_INTENT
-        )
+        fresh = {text.casefold(): text for text in _texts(train, intent) if text.casefold() not in taken}
+        drawn = random.Random(f"{SEED}/{intent}").sample(sorted(fresh.values()), EXAMPLES_PER_INTENT)
         examples[intent] = drawn
     return _in_rounds("e", examples), _in_rounds("t", held_out)
 
@@ -67,11 +61,7 @@ def snips_rows(source: Path, prefix: str) -> list[Row]:
     rows = []
     for number, utterance in enumerate(utterances, 1):
         parts = utterance["data"]
-        slots = {
-            part["entity"]: _one_line(part["text"])
-            for part in parts
-            if "entity" in part
-        }
+        slots = {part["entity"]: _one_line(part["text"]) for part in parts if "entity" in part}
         size = {1: "one-slot", 2: "two-slots"}.get(len(slots), "many-slots")
         text = _one_line("".join(part["text"] for part in parts))
         rows.append(
@@ -95,17 +85,11 @@ def write(path: Path, rows: Iterable[Row]) -> None:
 
 def _texts(source: Path, intent: str) -> list[str]:
     with source.open(encoding="utf-8", newline="") as lines:
-        return [
-            _one_line(row["text"])
-            for row in csv.DictReader(lines)
-            if row["category"] == intent
-        ]
+        return [_one_line(row["text"]) for row in csv.DictReader(lines) if row["category"] == intent]
 
 
 def _in_rounds(prefix: str, texts: dict[str, list[str]]) -> list[Row]:
-    rounds = zip(
-        *([(intent, text) for text in texts[intent]] for intent in TOPICS), strict=True
-    )
+    rounds = zip(*([(intent, text) for text in texts[intent]] for intent in TOPICS), strict=True)
     return [
         {
             "id": f"{prefix}-{number:03}",
@@ -113,9 +97,7 @@ def _in_rounds(prefix: str, texts: dict[str, list[str]]) -> list[Row]:
             "expected": {"intent": intent},
             "tags": [TOPICS[intent]],
         }
-        for number, (intent, text) in enumerate(
-            (pair for one_round in rounds for pair in one_round), 1
-        )
+        for number, (intent, text) in enumerate((pair for one_round in rounds for pair in one_round), 1)
     ]
 
 
@@ -125,9 +107,7 @@ def _one_line(text: str) -> str:
 
 def main() -> None:
     """Read the four originals named on the command line and write the four derived files."""
-    parser = argparse.ArgumentParser(
-        description="Rebuild the derived data sets from the originals."
-    )
+    parser = argparse.ArgumentParser(description="Rebuild the derived data sets from the originals.")
     for name in ("banking77_train", "banking77_test", "book_restaurant", "play_music"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)

@@ -1,0 +1,24 @@
+"""What this model calls a token."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["count_tokens", "split_tokens"]
+
+_PIECE = re.compile(r" ?[^\W\d_]{1,6}|\d{1,3}|\s+|[\W_]")
+
+
+def split_tokens(text: str) -> list[str]:
+    """Cut *text* into pieces that join to it again.
+
+    A piece is up to six letters with the blank before them, up to three digits, a run of white space, or any other
+    single character. On English prose that comes to about one piece for four and a half characters, as for the
+    byte-pair vocabularies of hosted models; it is this model's own count, not theirs.
+    """
+    return _PIECE.findall(text)
+
+
+def count_tokens(text: str) -> int:
+    """How many tokens *text* is billed as."""
+    return sum(1 for _ in _PIECE.finditer(text))
