@@ -101,7 +101,7 @@ def _describe_class(cls: type, seen: frozenset[int]) -> Any:
         methods = {n: _own(m, cls.__module__, seen) for n, m in vars(cls).items() if isinstance(m, types.FunctionType)}
         return {"class": cls.__name__, "methods": methods}
     decorators = cls.__pydantic_decorators__
-    validators = {**decorators.field_validators, **decorators.model_validators}
+    validators: dict[str, Any] = {**decorators.field_validators, **decorators.model_validators}
     return {
         "model": cls.model_json_schema(),
         "validators": {name: _own(_plain(found.func), cls.__module__, seen) for name, found in validators.items()},

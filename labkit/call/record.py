@@ -153,4 +153,4 @@ def emit(record: CallRecord, sink: Sink | None) -> None:
 
 
 def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds")

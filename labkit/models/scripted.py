@@ -33,8 +33,9 @@ class ScriptedModel:
         finish_reason: FinishReason = "stop",
         chunk_chars: int = 8,
     ) -> None:
-        several = isinstance(replies, Sequence) and not isinstance(replies, str)
-        self._replies: tuple[Reply, ...] = tuple(replies) if several else (replies,)  # type: ignore[arg-type]
+        self._replies: tuple[Reply, ...] = (
+            tuple(replies) if isinstance(replies, Sequence) and not isinstance(replies, str) else (replies,)
+        )
         if not self._replies:
             raise ValueError("ScriptedModel needs at least one reply")
         self._name = name

@@ -40,6 +40,8 @@ SECTION_NAMES = frozenset([
 ])  # fmt: skip
 """Names that announce a part of the prompt that is not the query."""
 
+_JOINTS = re.compile(r"[\s_-]+")
+_AROUND_NAMES = " \t\n\"'`*“”.,;"
 _BULLET = re.compile(r"^\s*(?:[-*•+]\s+|\d{1,3}[.)]\s+)")
 _MARKER = re.compile(r"^[ \t]*(?:#{1,6} +)?[*_`]{0,2}([^\W\d_][\w ./-]{0,30}?)[*_`]{0,2} ?:[*_`]{0,2}[ \t]*(.*)$", re.S)
 _ARROW = re.compile(r"^(.+?)\s*(?:-{1,2}>|=>|→|⇒|\t+)\s*(.+)$")
@@ -92,7 +94,7 @@ class Vocabulary:
 
 def fold(name: str) -> str:
     """Make ``Card_Arrival``, ``card-arrival`` and ``"card arrival"`` the same."""
-    return " ".join(re.sub(r"[\s_-]+", " ", name.strip(" \t\n\"'`*“”.,;")).casefold().split())
+    return " ".join(_JOINTS.sub(" ", name.strip(_AROUND_NAMES)).casefold().split())
 
 
 def unquote(text: str) -> str:

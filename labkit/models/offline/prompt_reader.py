@@ -22,7 +22,7 @@ from labkit.models.protocol import Message
 
 __all__ = ["asked_message", "find_schema", "read_earlier"]
 
-_FENCED = re.compile(r"(?:^[^\n]*:[ \t]*\n)?^```(?:json)?[ \t]*\n(.*?)^```[ \t]*$", re.S | re.M)
+_MOST_BLOCKS = 5
 _CORRECTION = re.compile(
     r"^(?:that|your(?: last| previous)?|the(?: last| previous)) (?:answer|reply|output) was rejected\b", re.I
 )
@@ -64,14 +64,30 @@ def find_schema(messages: Sequence[Message], asked: int) -> tuple[dict[str, Any]
     Returns:
         The schema or None, and the messages without it.
     """
-    for number in (*range(asked), asked):
-        content = messages[number].content
-        for block in reversed(list(_FENCED.finditer(content))):
-            schema = _as_schema(block[1])
+    for number, message in enumerate(messages[: asked + 1]):
+        for start, body, end in _fenced(message.content)[-_MOST_BLOCKS:][::-1]:
+            schema = _as_schema(body)
             if schema is not None:
-                rest = Message(messages[number].role, (content[: block.start()] + content[block.end() :]).strip())
+                rest = Message(message.role, (message.content[:start] + message.content[end:]).strip())
                 return schema, (*messages[:number], rest, *messages[number + 1 :])
     return None, tuple(messages)
+
+
+def _fenced(text: str) -> list[tuple[int, str, int]]:
+    """Every fenced block of *text*: its start, with the line that announces it; what it holds; its end."""
+    blocks = []
+    opened: tuple[int, int] | None = None
+    at, announced = 0, 0
+    for line in text.splitlines(keepends=True):
+        if line.startswith("```"):
+            if opened is None:
+                opened = announced, at + len(line)
+            else:
+                blocks.append((opened[0], text[opened[1] : at], at + len(line)))
+                opened = None
+        at += len(line)
+        announced = at - len(line) if line.rstrip().endswith(":") else at
+    return blocks
 
 
 def _as_schema(text: str) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ __all__ = ["Split", "split_query"]
 
 _OPENING = re.compile(r"^[ \t]*<([a-zA-Z][\w-]*)(?:\s[^<>]*)?>", re.M)
 _WHOLE_TAG = re.compile(r"\s*<([a-zA-Z][\w-]*)>(.*)</\1>\s*$", re.S)
-_NAMED_LINE = re.compile(r"^[^\n:]{1,40}:", re.M)
+_NAMED_LINE = re.compile(r"^[^\n:]{1,40}:.*$", re.M)
 _OPEN_END = re.compile(r"\n[ \t]*[*_`]{0,2}([^\W\d_][\w ]{0,30}?)[*_`]{0,2}[ \t]*:[*_`]{0,2}\s*$")
 _OPEN_ARROWS = ("->", "=>", "→", "⇒")
 _MOST_TAGS = 20
@@ -66,8 +66,7 @@ def _named(message: str, vocabulary: Vocabulary, template: str) -> Split | None:
     message, name_at_end = _without_open_end(message, vocabulary)
     places = []
     for found in _NAMED_LINE.finditer(message, 0, len(template)):
-        line = message[found.start() :].partition("\n")[0]
-        named = marker(line)
+        named = marker(found[0])
         if named is not None:
             places.append((found.start(), *named))
     for number, (start, name, _) in enumerate(places):

@@ -21,4 +21,4 @@ def split_tokens(text: str) -> list[str]:
 
 def count_tokens(text: str) -> int:
     """How many tokens *text* is billed as."""
-    return sum(1 for _ in _PIECE.finditer(text))
+    return len(_PIECE.findall(text))
