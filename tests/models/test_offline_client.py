@@ -192,7 +192,8 @@ def test_a_rejected_answer_leads_back_to_the_question() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["", " \n", "\x00", "\ud83d card", "card " * 50_000, "{{ 7*7 }}", "💳" * 999, "-> " * 9_999]
+    "query",
+    ["", " \n", "\x00", "\ud83d card", "card " * 50_000, "{{ 7*7 }}", "💳" * 999, "-> " * 9_999, "```json\n" * 9_999],
 )
 @pytest.mark.parametrize("schema", [SCHEMA, None])
 def test_any_text_is_answered(query: str, schema: dict[str, Any] | None) -> None:

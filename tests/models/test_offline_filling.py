@@ -9,6 +9,7 @@ import json
 import uuid
 from typing import Annotated, Any, Literal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter, create_model
@@ -272,3 +273,12 @@ def test_a_field_that_examples_leave_null_stays_null() -> None:
 
     assert Filler(schema, notes).fill("hello, good morning", GREEDY)[0] == {"kind": None}
     assert Filler(schema, notes).fill("give me my money", GREEDY)[0] == {"kind": "refund"}
+
+
+@pytest.mark.parametrize(("wanted", "value"), [(bool | None, True), (Literal["only"] | None, "only"), (int | None, 7)])
+def test_a_field_that_may_be_null_is_filled_where_the_near_examples_fill_it(wanted: Any, value: Any) -> None:
+    """Null is one answer among others, whatever the type of the rest."""
+    examples = [("refund the money", value), ("refund it", value), ("good morning", None)]
+
+    assert fill(wanted, "please refund", examples) == value
+    assert fill(wanted, "morning", examples) is None

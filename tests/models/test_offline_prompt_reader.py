@@ -186,4 +186,4 @@ def test_a_schema_in_the_prompt_comes_before_one_in_the_query() -> None:
     assert messages[1].content == theirs
     appended, rest = find_schema((Message("user", f"{theirs}\n\n{ours}"),), 0)
     assert appended == {"enum": ["ok"]}
-    assert rest[0].content == f"{theirs}\n\n\nBe brief."
+    assert rest[0].content == f"{theirs}\n\nBe brief."

@@ -102,7 +102,7 @@ class Builder:
         return self._scalar(option, path, samples, is_text=True)
 
     def _choice(self, labels: list[tuple[Any, str]], rules: Schema, samples: Sequence[Sample]) -> Node:
-        if len(labels) == 1 and not any(value is ABSENT for _, value in samples):
+        if len(labels) == 1 and not samples:
             return Constant(value=labels[0][0])
         vocabulary = Vocabulary(labels=frozenset(fold(str(value)) for value, _ in labels))
         told = read_notes(str(rules.get("description", "")).replace("; ", "\n"), vocabulary).definitions
@@ -123,7 +123,8 @@ class Builder:
 
     def _flag(self, path: Path, samples: Sequence[Sample]) -> Node:
         if any(isinstance(value, bool) for _, value in samples):
-            return Choice(labels=_seen([False, True], samples))
+            is_left_out = any(value is ABSENT for _, value in samples)
+            return Choice(labels=_seen([False, True] + [ABSENT] * is_left_out, samples))
         return Flag(named=frozenset(words(path[-1] if path else "")) - _SMALL_WORDS)
 
     def _scalar(self, rules: Schema, path: Path, samples: Sequence[Sample], *, is_text: bool) -> Node:

@@ -15,8 +15,9 @@ from labkit.models.protocol import Sampling
 __all__ = ["Asked", "Chooser", "Labels", "log_softmax"]
 
 SOFTMAX_TEMPERATURE = 0.025
-"""Scores are cosines, whose margins are small. At this temperature the probability of the chosen label is about as
-large as the share of right answers on training rows outside every prompt."""
+"""Scores are cosines, whose margins are small. On 360 training rows outside every prompt the chosen label had a mean
+probability of 0.73 to 0.75 at this temperature, between the accuracy of the poorest prompt (label names: 0.69) and of
+the best (definitions and ten examples a label: 0.88): too sure of the one, not sure enough of the other."""
 
 _EXAMPLES, _DEFINITION, _NAME = 1.0, 0.3, 0.2
 """How much each kind of evidence counts for a label that has it; chosen on training rows."""
