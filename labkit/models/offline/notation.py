@@ -47,7 +47,7 @@ _MARKER = re.compile(r"^[ \t]*(?:#{1,6} +)?[*_`]{0,2}([^\W\d_][\w ./-]{0,30}?)[*
 _ARROW = re.compile(r"^(.+?)\s*(?:-{1,2}>|=>|→|⇒|\t+)\s*(.+)$")
 _BRACKETED = re.compile(r"^([\"“'].+[\"”'])\s*[(\[]([^()\[\]]+)[)\]]$")
 # A dash of any length may stand between a label and what it means.
-_DEFINED = re.compile(r"^([`\"'*_]{0,3})([^:—–=`\"*]{1,60}?)[`\"'*_]{0,3}\s*(?::[*_`]{0,2}\s+|\s+[—–=-]\s+)(\S.*)$")  # noqa: RUF001
+_DEFINED = re.compile(r"^([`\"'*_]{0,3})([^:—–=`\"*]{1,60}?)[`\"'*_]{0,3}\s*(?::[*_`]{0,2}\s+|\s+[—–=-]\s+)(\S.*)$")
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|'([^']+)'(?=\s*(?:[,;]|$))")
 _HEADING = re.compile(r"^\s*(?:#{1,6}\s+)?[`\"'*_\[]{0,3}([^`\"*:\[\]#]{1,60}?)[`\"'*_\]]{0,3}\s*:?[*_]{0,2}\s*$")
 _EXAMPLE_BLOCK = re.compile(r"<(example|shot|sample)\b([^>]*)>(.*?)</\1>", re.S | re.I)
