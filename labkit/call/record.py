@@ -139,7 +139,10 @@ def emit(record: CallRecord, sink: Sink | None) -> None:
     """Hand *record* to *sink*, and say in the log when the call was degraded. A broken sink cannot break the call."""
     if record.result.reason is not None:
         reason = record.result.reason
-        log.warning(
+        # what a sender got wrong is not the feature's failure
+        level = logging.INFO if reason.step in ("input", "validate") else logging.WARNING
+        log.log(
+            level,
             "%s answered by %s: step %s ended with %s: %s",
             record.call, record.result.source, reason.step, reason.outcome, reason.message,
             extra={"call_id": record.call_id},

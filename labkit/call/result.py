@@ -90,7 +90,7 @@ class AttemptRecord:
     text: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Result(Generic[T]):
     """The answer of a guarded call. It never hides how it came about.
 
@@ -134,6 +134,10 @@ class Result(Generic[T]):
     def degraded(self) -> bool:
         """The main path did not answer."""
         return self.reason is not None
+
+    def __repr__(self) -> str:
+        why = f", degraded by {self.reason.step}: {self.reason.outcome}" if self.reason is not None else ""
+        return f"Result({self.value!r}, source={self.source!r}{why}, {self.elapsed_s * 1000:.1f} ms)"
 
     def unwrap(self) -> T:
         """Give the value.

@@ -42,7 +42,9 @@ class Faults:
             if not 0.0 <= share <= 1.0:
                 raise ValueError(f"Faults({kind}={share}): a share of requests is from 0 to 1")
         if sum(shares.values()) > 1.0 + 1e-9:
-            raise ValueError(f"Faults: the shares come to {sum(shares.values()):g} of all requests; make them 1 or less")
+            raise ValueError(
+                f"Faults: the shares come to {sum(shares.values()):g} of all requests; make them 1 or less"
+            )
 
     def shares(self) -> dict[FaultKind, float]:
         """The share of each kind, in the order they are drawn."""

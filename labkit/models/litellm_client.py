@@ -23,7 +23,12 @@ __all__ = ["LitellmClient"]
 # Longer than any pipeline deadline: litellm's own default (600 s, per read) must never be the one that fires.
 _NO_TIMEOUT_S = 86_400.0
 
-_FINISH: dict[str, FinishReason] = {"length": "length", "max_tokens": "length", "content_filter": "filter", "refusal": "filter"}
+_FINISH: dict[str, FinishReason] = {
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "filter",
+    "refusal": "filter",
+}
 
 # What a status means for the pipeline. 400 and its like are the caller's: asking again changes nothing.
 _OUTCOMES: dict[int, Outcome] = {
@@ -224,8 +229,7 @@ def _translated(error: Exception) -> ModelError:
         outcome = _OUTCOMES[status]
     else:
         outcome = "transport"
-    response = getattr(error, "response", None)
-    headers = getattr(response, "headers", None) or {}
+    headers = _headers(chain)
     return ModelError(
         said,
         outcome=outcome,
@@ -243,6 +247,19 @@ def _causes(error: BaseException) -> list[BaseException]:
         chain.append(current)
         current = current.__cause__ or current.__context__
     return chain
+
+
+def _headers(chain: list[BaseException]) -> Any:
+    """The response's headers; which of the errors carries them differs by provider."""
+    for error in chain:
+        for found in (
+            getattr(error, "litellm_response_headers", None),
+            getattr(error, "headers", None),
+            getattr(getattr(error, "response", None), "headers", None),
+        ):
+            if found:
+                return found
+    return {}
 
 
 def _is_missing_key(error: BaseException) -> bool:

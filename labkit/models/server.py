@@ -91,7 +91,9 @@ class ModelServer:
         Raises:
             OSError: The port is taken.
         """
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="labkit-model-server", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve()), name="labkit-model-server", daemon=True
+        )
         self._thread.start()
         self._started.wait()
         if self._failure is not None:
@@ -108,7 +110,9 @@ class ModelServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     async def _serve(self) -> None:

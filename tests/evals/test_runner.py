@@ -139,7 +139,8 @@ def test_two_runs_are_paired_by_case(store: str):
 
     assert (seen.table.both, seen.table.only_a, seen.table.only_b, seen.table.neither) == (17, 1, 2, 0)
     assert (seen.verdict, seen.table.p_value) == ("inconclusive", 1.0)
-    assert seen.table.interval.low < seen.table.difference == pytest.approx(0.05) < seen.table.interval.high
+    assert seen.table.difference == pytest.approx(0.05)
+    assert seen.table.interval.low < seen.table.difference < seen.table.interval.high
     assert [(s.tag, s.table.n) for s in seen.slices] == [("even", 10)]
     assert seen.changed == [] and seen.warnings == []
     assert seen.more_cases is not None and seen.more_cases > 0
