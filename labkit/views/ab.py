@@ -1,0 +1,390 @@
+"""Two runs side by side: the verdict first, then who won which case, then both answers to one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from labkit.evals.compare import Comparison, Difference, Outcome, Pair, compare
+from labkit.evals.runs import EvalRun, Row
+from labkit.views.display import Action, View
+from labkit.views.markup import Safe, chip, count, h, join, percent, seconds, usd
+from labkit.views.parts import field_list, fields_of, interval_bar, shown, step_bar, way
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+__all__ = ["AbView"]
+
+_PAGE = 100
+_OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
+    ("both", "both pass", ""),
+    ("only_a", "only A", "lk-A"),
+    ("only_b", "only B", "lk-B"),
+    ("neither", "neither", ""),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    outcome: str = ""
+    tag: str = ""
+    search: str = ""
+    at: int = 0  # which of the filtered cases is open
+    raw: bool = False
+
+
+class AbView(View):
+    """The comparison of two runs.
+
+    Args:
+        a: The run that stands.
+        b: The run that would replace it.
+
+    Raises:
+        RunsDiffer: The runs cannot be paired.
+        TooFewCases: No shared case was judged.
+    """
+
+    def __init__(self, a: EvalRun, b: EvalRun) -> None:
+        super().__init__()
+        self.comparison: Comparison = compare(a, b)
+        self.title = self.comparison.headline
+        # where the prompts disagree is what people come to see
+        first = "only_b" if self.comparison.table.only_b else "only_a" if self.comparison.table.only_a else ""
+        self._state = _State(outcome=first)
+
+    def frame(self) -> DataFrame:
+        """Give one row per case: both outputs' status, pass, source, latency and cost."""
+        import pandas as pd
+
+        return pd.DataFrame([_flat(pair) for pair in self.comparison.pairs]).set_index("case_id")
+
+    def figure(self) -> Figure:
+        """Draw both pass rates with their intervals and the difference with its own."""
+        from matplotlib.figure import Figure
+
+        seen, table = self.comparison, self.comparison.table
+        figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+        rates, difference = figure.subplots(1, 2, width_ratios=[3, 2])
+        for at, (rate, interval, colour) in enumerate(
+            [(table.a_rate, table.a_interval, "#3b6fb6"), (table.b_rate, table.b_interval, "#c2571a")]
+        ):
+            rates.errorbar(
+                rate * 100, at, xerr=[[(rate - interval.low) * 100], [(interval.high - rate) * 100]],
+                fmt="o", color=colour, capsize=4, markersize=8,
+            )  # fmt: skip
+        rates.set_yticks([0, 1], [seen.a_label, seen.b_label])
+        rates.set_ylim(1.6, -0.6)
+        rates.set_xlabel(f"pass rate, %, n = {table.n}")
+        low, high = table.interval
+        middle = table.difference * 100
+        difference.axvline(0, color="#98a1ab", linewidth=1)
+        difference.errorbar(
+            middle, 0, xerr=[[middle - low * 100], [high * 100 - middle]], fmt="o", color="#1f2328", capsize=4
+        )
+        difference.set_yticks([])
+        difference.set_xlabel("B − A, points, 95% interval")
+        figure.suptitle(seen.headline, fontsize=11)
+        return figure
+
+    def act(self, action: Action) -> None:
+        state, value = self._state, action.value
+        if action.act == "outcome":
+            self._state = replace(state, outcome="" if value == state.outcome else value, at=0)
+        elif action.act == "tag":
+            self._state = replace(state, tag="" if value == state.tag else value, at=0)
+        elif action.act == "search":
+            self._state = replace(state, search=value.strip().casefold(), at=0)
+        elif action.act == "step":
+            self._state = replace(state, at=self._clamped(state.at + (1 if value == "next" else -1)))
+        elif action.act == "open":
+            ids = [pair.case_id for pair in self._chosen()]
+            self._state = replace(state, at=ids.index(value) if value in ids else state.at)
+        elif action.act == "raw":
+            self._state = replace(state, raw=not state.raw)
+
+    def __repr__(self) -> str:
+        return f"{self.comparison.headline}: {self.comparison.evidence}"
+
+    def _chosen(self) -> list[Pair]:
+        state = self._state
+        return [
+            pair
+            for pair in self.comparison.pairs
+            if (not state.outcome or pair.outcome == state.outcome)
+            and (not state.tag or state.tag in pair.a.case.tags)
+            and (not state.search or state.search in _searched(pair))
+        ]
+
+    def _clamped(self, at: int) -> int:
+        return max(0, min(at, len(self._chosen()) - 1))
+
+    def _page(self, *, live: bool, rows: int) -> Safe:
+        regions = self._regions() if live else {}
+        cases = regions.get("cases") or self._cases(live=False, rows=rows)
+        keys = h(
+            "div",
+            h("button", h("kbd", "j"), data_act="step", data_value="next", data_key="j ArrowDown"), " ",
+            h("button", h("kbd", "k"), data_act="step", data_value="previous", data_key="k ArrowUp"), " next, previous · ",
+            h("button", h("kbd", "r"), data_act="raw", data_key="r"), " raw text · ", h("kbd", "/"), " search",
+            class_="lk-keys",
+        )  # fmt: skip
+        search = h(
+            "div",
+            h(
+                "input",
+                type="search",
+                placeholder="search input and outputs",
+                data_act="search",
+                data_key="/",
+                aria_label="search",
+            ),
+            h("span", regions.get("found"), class_="lk-mut", data_region="found"),
+            class_="lk-search",
+        )
+        return join(
+            [
+                self._head(),
+                h("div", self._measures(), class_="lk-wide"),
+                h(
+                    "div",
+                    h("div", regions.get("filters") or self._filters(live=False), class_="lk-left", data_region="filters" if live else None),
+                    h("div", search if live else None, h("div", cases, class_="lk-scroll" if live else None, data_region="cases" if live else None)),
+                    class_="lk-cols",
+                ),
+                h("div", regions.get("pair") or self._open_pair(), data_region="pair" if live else None),
+                keys if live else None,
+            ]
+        )  # fmt: skip
+
+    def _regions(self) -> dict[str, Safe]:
+        chosen = self._chosen()
+        return {
+            "filters": self._filters(live=True),
+            "cases": self._cases(live=True, rows=_PAGE),
+            "pair": self._open_pair(),
+            "found": join([count(len(chosen), "case")]),
+        }
+
+    def _head(self) -> Safe:
+        seen = self.comparison
+        a, b = h("span", seen.a_label, class_="lk-A"), h("span", seen.b_label, class_="lk-B")
+        if seen.verdict == "inconclusive":
+            headline = h("h2", b, " and ", a, f" cannot be told apart on {count(seen.table.n, 'case')}")
+        else:
+            headline = h("h2", b, f" is {seen.verdict} than ", a, f" by {abs(seen.table.difference) * 100:.1f} points")
+        models = dict.fromkeys([seen.a.model, seen.b.model])
+        chips = [
+            chip(f"{seen.b.dataset} · {seen.b.dataset_hash[:4]}"),
+            [chip(model) for model in models],
+            [chip(name) for name in seen.b.scorers],
+            chip("changed: ", ", ".join(seen.changed)) if seen.changed else chip("nothing changed"),
+        ]
+        more = seen.more_cases
+        settle = None
+        if more:
+            settle = h(
+                "p", f"About {more:,} more cases would settle it, if the rates stay as they are.", class_="lk-sub"
+            )
+        return h(
+            "div",
+            headline,
+            h("p", f"{seen.evidence}. Primary test, fixed before the run: {seen.primary_test}.", class_="lk-sub"),
+            settle,
+            [h("p", "! ", warning, class_="lk-note") for warning in seen.warnings],
+            h("div", chips, class_="lk-sub"),
+            class_="lk-head",
+        )
+
+    def _measures(self) -> Safe:
+        seen = self.comparison
+        header = h(
+            "tr",
+            h("th"),
+            h("th", "A ", seen.a_label, class_="lk-A"),
+            h("th", "B ", seen.b_label, class_="lk-B"),
+            h("th", "B − A"),
+            h("th", "less ◂  95% interval  ▸ more", style="width:240px"),
+        )
+        return h("table", header, [_measure_row(measure) for measure in seen.measures])
+
+    def _filters(self, *, live: bool) -> Safe:
+        table, state = self.comparison.table, self._state
+        tag = "button" if live else "div"
+        cells = [
+            h(
+                tag,
+                h("b", f"{getattr(table, outcome):,}"),
+                h("span", label, class_=style),
+                class_="lk-on" if live and state.outcome == outcome else None,
+                data_act="outcome" if live else None,
+                data_value=outcome if live else None,
+            )
+            for outcome, label, style in _OUTCOMES
+        ]
+        slices = []
+        for part in self.comparison.slices:
+            gained = part.table.only_b - part.table.only_a
+            verdict = part.table.verdict
+            tone = {"better": "lk-ok", "worse": "lk-no", "inconclusive": "lk-mut"}[verdict]
+            said = f"{gained:+d} of {part.table.n}" + (", inconclusive" if verdict == "inconclusive" else "")
+            slices.append(
+                h(
+                    tag,
+                    h("span", part.tag),
+                    h("span", said, class_=tone),
+                    class_="lk-grp lk-on" if live and state.tag == part.tag else "lk-grp",
+                    data_act="tag" if live else None,
+                    data_value=part.tag if live else None,
+                )
+            )
+        return join(
+            [
+                h("span", "outcomes, click to filter" if live else "outcomes", class_="lk-mut"),
+                h("div", cells, class_="lk-mat"),
+                h("span", "by tag, exploratory", class_="lk-mut") if slices else None,
+                slices,
+            ]
+        )
+
+    def _cases(self, *, live: bool, rows: int) -> Safe:
+        chosen = self._chosen()
+        at = self._clamped(self._state.at)
+        start = at // rows * rows
+        lines = [
+            h(
+                "button" if live else "div",
+                h("span", pair.case_id),
+                h("span", shown(_input_text(pair.a)), title=shown(_input_text(pair.a))),
+                _verdict_cell(pair.a),
+                _verdict_cell(pair.b),
+                class_="lk-case lk-sel" if start + n == at else "lk-case",
+                data_act="open" if live else None,
+                data_value=pair.case_id if live else None,
+                data_case_id=pair.case_id,
+            )
+            for n, pair in enumerate(chosen[start : start + rows])
+        ]
+        if not chosen:
+            return h("div", "No case fits these filters.", class_="lk-more")
+        head = None
+        if not live:
+            head = h(
+                "div", h("span", "case"), h("span", "input"), h("span", "A", class_="lk-A"), h("span", "B", class_="lk-B"),
+                class_="lk-case lk-mut",
+            )  # fmt: skip
+        rest = len(chosen) - len(lines)
+        note = (
+            f"{count(rest, 'more case')} here; go on with j and k"
+            if live
+            else f"and {count(rest, 'more case')} of this outcome"
+        )
+        return join([head, lines, h("div", note, class_="lk-more") if rest else None])
+
+    def _open_pair(self) -> Safe | None:
+        chosen = self._chosen()
+        if not chosen:
+            return None
+        pair = chosen[self._clamped(self._state.at)]
+        asked = h("div", h("span", pair.case_id, " ", class_="lk-mut"), shown(_input_text(pair.a)), class_="lk-asked")
+        panes = h(
+            "div",
+            self._pane(pair.a, pair.b, "A", self.comparison.a_label),
+            self._pane(pair.b, pair.a, "B", self.comparison.b_label),
+            class_="lk-pair",
+        )
+        return join([asked, panes])
+
+    def _pane(self, row: Row, other: Row, side: str, label: str) -> Safe:
+        result = row.result
+        reason = result.reason
+        raw = None
+        if self._state.raw:
+            raw = [
+                [
+                    h("span", f"attempt {attempt.n}, {attempt.outcome}", class_="lk-mut"),
+                    h("pre", attempt.text or "no text came"),
+                ]
+                for attempt in result.attempts
+            ] or h("p", "The model was not asked.", class_="lk-mut")
+        return h(
+            "div",
+            h("span", side, " ", label, class_=f"lk-{side}"),
+            " ",
+            way(result),
+            h("p", f"! {reason.step} ended with {reason.outcome}: {reason.message}", class_="lk-note")
+            if reason
+            else None,
+            field_list(row, other, inserted=side == "B"),
+            [
+                h("p", f"{name}: {score.reason}", class_="lk-note")
+                for name, score in row.scores.items()
+                if score.value is None
+            ],
+            step_bar(result),
+            raw,
+            class_=f"lk-pane lk-{side.lower()}",
+        )
+
+
+def _measure_row(measure: Difference) -> Safe:
+    write: Any = {"share": percent, "s": seconds, "usd": usd}[measure.unit]
+    tone = {"better": "good", "worse": "bad", "inconclusive": "mut"}[measure.verdict]
+    if measure.estimate is None:
+        difference = "–"
+    elif measure.unit == "share":
+        difference = f"{measure.estimate * 100:+.1f}"
+    else:
+        difference = ("+" if measure.estimate >= 0 else "−") + write(abs(measure.estimate))
+    low, high = measure.interval or (None, None)
+    return h(
+        "tr",
+        h("td", measure.name),
+        h("td", write(measure.a)),
+        h("td", write(measure.b)),
+        h("td", difference, style=f"color:var(--{tone})"),
+        h("td", interval_bar(low, measure.estimate, high, tone)),
+    )
+
+
+def _verdict_cell(row: Row) -> Safe:
+    if row.passed is None:
+        return h("span", "? not judged", class_="lk-mut")
+    said = ", ".join(shown(value) for value in _scored_fields(row).values()) or f"no answer: {row.status}"
+    mark = " ◂ " + row.result.source if row.result.degraded else ""
+    return h("span", "✓ " if row.passed else "✗ ", said, mark, class_="lk-ok" if row.passed else "lk-no", title=said)
+
+
+def _scored_fields(row: Row) -> dict[str, Any]:
+    """The fields that something was expected of; all of them where that is not said by field."""
+    fields = fields_of(row.result)
+    expected = row.case.expected
+    wanted = {name: fields[name] for name in fields if isinstance(expected, dict) and name in expected}
+    return wanted or dict(fields)
+
+
+def _input_text(row: Row) -> Any:
+    """The input in a line: its only field, or all of them."""
+    values = list(row.case.input.values())
+    return values[0] if len(values) == 1 else row.case.input
+
+
+def _searched(pair: Pair) -> str:
+    return " ".join(
+        [pair.case_id, str(pair.a.case.input), *(str(fields_of(row.result)) for row in (pair.a, pair.b))]
+    ).casefold()
+
+
+def _flat(pair: Pair) -> dict[str, Any]:
+    flat: dict[str, Any] = {"case_id": pair.case_id, "outcome": pair.outcome, "tags": ", ".join(pair.a.case.tags)}
+    for side, row in (("a", pair.a), ("b", pair.b)):
+        flat |= {
+            f"{side}_passed": row.passed,
+            f"{side}_status": row.status,
+            f"{side}_source": row.result.source,
+            f"{side}_latency_s": row.result.elapsed_s,
+            f"{side}_cost_usd": row.result.cost_usd,
+        }
+    return flat
