@@ -14,7 +14,6 @@ import pytest
 from labkit.errors import ExportRefused
 from labkit.export.exported import Exported
 
-
 MODELS = """\
 from typing import Literal
 from pydantic import BaseModel, Field

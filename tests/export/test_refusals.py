@@ -66,38 +66,67 @@ def test_what_a_factory_looked_up_when_it_was_called_can_be_stale(notebook):
 
 
 @pytest.mark.parametrize(
-    ("cell", "where", "mend"),
+    ("line", "cell", "said", "mend"),
     [
-        ("%time flag = True", "In[2], line 1 (triage needs rule needs flag): uses a magic", "plain Python"),
-        ("%%time\nflag = True", "In[2], line 1 (triage needs rule needs flag): uses a magic", "plain Python"),
-        ("import os\nflag = !echo yes", "In[2], line 2 (triage needs rule needs flag): uses a magic", "plain Python"),
-        ("import asyncio\nflag = await asyncio.sleep(0, 1)", "In[2], line 2", "name = export.embed(await ...)"),
-        ("flag = _i1", "In[2], line 1 (triage needs rule needs flag): reads `_i1`", "Assign that value to a name"),
-        ("flag = In[1]", "In[2], line 1 (triage needs rule needs flag): reads `In`", "Assign that value to a name"),
-        ("exec('flag = True')", "In[3], line 1 (triage needs rule): reads `flag`", "Bind `flag` in a cell"),
-        ("flag = open('/dev/null').read()", "In[2], line 1 (triage needs rule needs flag): reads a file (open)", "flag = export.embed(...)"),
-        ("with open('/dev/null') as file:\n    flag = file", "In[2], line 1", "Keep the value as data"),
-        ("from pathlib import Path\nflag = Path('/dev/null').read_text()", "In[2], line 2", "flag = export.embed(...)"),
-        ("def load():\n    return open('/dev/null').read()\n\nflag = load()", "reads a file (open) through load() of In[2]", "flag = export.embed(...)"),
-        ("import pandas as pd\nimport io\nflag = pd.read_csv(io.StringIO('a\\n1'))", "reads a file (pd.read_csv)", "export.embed"),
-        ("import socket as s\nflag = s.socket()", "In[2], line 2 (triage needs rule needs flag): reaches the network", "export.embed"),
-        ("import subprocess\nflag = subprocess.run(['true'])", "In[2], line 2 (triage needs rule needs flag): reaches the network", "export.embed"),
-        ("flag = 'sk-' + ''\nflag = 'sk-proj-0123456789abcdefghij'", "In[2], line 2 (triage needs rule needs flag): holds what looks like a secret (sk-pro...)", "os.environ"),
-        ("flag = dict(api_key='q8w7e6r5t4y3')", "In[2], line 1 (triage needs rule needs flag): holds what looks like a secret (q8w7...)", "os.environ"),
-        ("# postgres://me:hunter2@db/prod\nflag = 1", "In[2], line 2 (triage needs rule needs flag): holds what looks like a secret", "os.environ"),
-        ("flag = [export.embed([1])]", "In[2], line 1 (triage needs rule needs flag): uses export.embed inside", "name = export.embed(...)"),
-        ("flag = display", "In[2], line 1 (triage needs rule needs flag): uses `display`", "from IPython.display import display"),
-        ("if __name__ == '__main__':\n    flag = 1", "In[2], line 1", "Move it out of the block"),
+        (1, "%time flag = True", "uses a magic", "plain Python"),
+        (1, "%%time\nflag = True", "uses a magic", "plain Python"),
+        (2, "import os\nflag = !echo yes", "uses a magic", "plain Python"),
+        (2, "import asyncio\nflag = await asyncio.sleep(0, 1)", "awaits at the top level", "export.embed(await ...)"),
+        (1, "flag = _i1", "reads `_i1`", "Assign that value to a name"),
+        (1, "flag = In[1]", "reads `In`", "Assign that value to a name"),
+        (1, "flag = open('/dev/null').read()", "reads a file (open)", "flag = export.embed(...)"),
+        (1, "with open('/dev/null') as file:\n    flag = file", "reads a file (open)", "Keep the value as data"),
+        (2, "import pathlib\nflag = pathlib.Path('/dev/null').read_text()", "reads a file (read_text)", "export.embed"),
+        (
+            4,
+            "def load():\n    return open('/dev/null')\n\nflag = load()",
+            "reads a file (open) through load() of In[2]",
+            "",
+        ),
+        (
+            2,
+            "import io, pandas as pd\nflag = pd.read_csv(io.StringIO('a'))",
+            "reads a file (pd.read_csv)",
+            "export.embed",
+        ),
+        (
+            2,
+            "import socket as s\nflag = s.socket()",
+            "reaches the network or another process (s.socket)",
+            "export.embed",
+        ),
+        (
+            2,
+            "import subprocess\nflag = subprocess.run(['true'])",
+            "reaches the network or another process",
+            "export.embed",
+        ),
+        (1, "flag = 'sk-proj-0123456789abcdefghij'", "holds what looks like a secret (sk-pro...)", "os.environ"),
+        (1, "flag = dict(api_key='q8w7e6r5t4y3')", "holds what looks like a secret (q8w7...)", "os.environ"),
+        (2, "# postgres://me:hunter2@db/prod\nflag = 1", "holds what looks like a secret", "os.environ"),
+        (1, "flag = [export.embed([1])]", "uses export.embed inside an expression", "name = export.embed(...)"),
+        (1, "flag = display", "uses `display`", "from IPython.display import display"),
+        (1, "if __name__ == '__main__':\n    flag = 1", "stands under `if __name__", "Move it out of the block"),
     ],
-)  # fmt: skip
-def test_statements_that_only_a_notebook_can_run_are_refused(notebook, cell, where, mend):
+)
+def test_statements_that_only_a_notebook_can_run_are_refused(notebook, line, cell, said, mend):
     """The message has the cell, the line, the way from the call to it, and what to write instead."""
     notebook.run(cell, RULE.format("flag")).call("rules=[rule]")
 
     message = notebook.refusal()
 
-    assert where in message
+    assert f"In[2], line {line} (triage needs rule needs flag): {said}" in message
     assert mend in message
+
+
+def test_a_name_that_exec_made_is_refused(notebook):
+    """No statement says where it comes from."""
+    notebook.run("exec('flag = True')", RULE.format("flag")).call("rules=[rule]")
+
+    message = notebook.refusal()
+
+    assert "In[3], line 1 (triage needs rule): reads `flag`, which no executed statement binds" in message
+    assert "Bind `flag` in a cell" in message
 
 
 def test_the_output_history_is_no_name(notebook):
@@ -133,7 +162,7 @@ def test_what_happens_when_the_call_is_made_is_not_confused_with_what_happens_wh
     """A source may read files and the environment: it does so where it runs."""
     notebook.run(
         "import os\nfrom pathlib import Path",
-        "def policy(ticket):\n    return Path('policy.txt').read_text() if os.environ.get('POLICY') else open('x').read()",
+        "def policy(ticket):\n    return Path('policy.txt').read_text() if os.environ.get('POLICY') else ''",
     ).call("context=[lk.Source(policy, required=False)]")
 
     assert "Path('policy.txt').read_text()" in notebook.code()
