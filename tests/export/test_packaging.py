@@ -149,3 +149,11 @@ def test_the_package_installs_and_answers_like_the_live_call(notebook, tmp_path)
     assert Path(file).is_relative_to(site)
     assert stated == fingerprint == notebook["triage"].fingerprint
     assert answers == [notebook["triage"](text=text).data() for text in asked]
+
+
+def test_a_call_that_needs_litellm_asks_for_it(notebook):
+    """A service that installs the package can reach the provider."""
+    exported = notebook.call("fallbacks=['anthropic/claude-3-5-haiku-latest']").package()
+
+    project = tomllib.loads((exported.directory / "pyproject.toml").read_text())["project"]
+    assert project["dependencies"][0] == f"labkit[litellm]=={labkit.__version__}"
