@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import dis
 import enum
 import functools
 import hashlib
 import inspect
 import json
+import logging
 import re
 import textwrap
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-__all__ = ["canonical_json", "describe", "digest"]
+__all__ = ["canonical_json", "describe", "digest", "operations"]
 
+_SKIPPED = frozenset({"CACHE", "NOP", "PRECALL", "PUSH_NULL", "RESUME", "COPY_FREE_VARS"})
 _JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 
@@ -77,6 +80,8 @@ def _describe(thing: Any, seen: frozenset[int]) -> Any:
         return {"type": type(thing).__name__, "value": _describe(shown, seen)}
     if isinstance(thing, (types.ModuleType, types.BuiltinFunctionType)):
         return {"named": thing.__name__}
+    if isinstance(thing, logging.Logger):
+        return {"named": "logger"}  # usually called after its module, and never part of an answer
     state = {name: value for name, value in getattr(thing, "__dict__", {}).items() if not name.startswith("_")}
     return {"type": _describe(type(thing), seen), "state": _describe(state, seen)}
 
@@ -85,7 +90,8 @@ def _describe_function(function: types.FunctionType, seen: frozenset[int]) -> An
     plain = inspect.unwrap(function)
     reads = {}
     for name in sorted(_global_names(plain.__code__)):
-        if name in plain.__globals__:
+        # __name__ and its like differ wherever the code stands; a shell's own names are not the author's
+        if name in plain.__globals__ and not name.startswith("__") and not _of_the_shell(plain.__globals__[name]):
             reads[name] = _own(plain.__globals__[name], plain.__module__, seen)
     cells = [_own(_cell(cell), plain.__module__, seen) for cell in plain.__closure__ or ()]
     return {
@@ -97,9 +103,12 @@ def _describe_function(function: types.FunctionType, seen: frozenset[int]) -> An
 
 
 def _describe_class(cls: type, seen: frozenset[int]) -> Any:
+    if issubclass(cls, enum.Enum):
+        return {"enum": cls.__name__, "members": [[member.name, _describe(member.value, seen)] for member in cls]}
     if not issubclass(cls, BaseModel):
-        methods = {n: _own(m, cls.__module__, seen) for n, m in vars(cls).items() if isinstance(m, types.FunctionType)}
-        return {"class": cls.__name__, "methods": methods}
+        own = {name: member for name, member in vars(cls).items() if not name.startswith("__") or callable(member)}
+        followed = {n: _own(m, cls.__module__, seen) for n, m in own.items() if _is_plain(m)}
+        return {"class": cls.__name__, "members": followed}
     decorators = cls.__pydantic_decorators__
     validators: dict[str, Any] = {**decorators.field_validators, **decorators.model_validators}
     return {
@@ -114,6 +123,17 @@ def _own(thing: Any, module: str, seen: frozenset[int]) -> Any:
     if isinstance(thing, (type, types.FunctionType)) and home != module:
         return {"named": f"{home}.{thing.__qualname__}"}
     return _describe(thing, seen)
+
+
+def _of_the_shell(thing: Any) -> bool:
+    return str(getattr(thing, "__module__", "")).partition(".")[0] in ("IPython", "ipykernel")
+
+
+def _is_plain(member: Any) -> bool:
+    """A method or a constant; descriptors that Python made say nothing of their own."""
+    return isinstance(
+        member, (types.FunctionType, bool, int, float, str, tuple, list, dict, set, frozenset, type(None))
+    )
 
 
 def _plain(function: Any) -> Any:
@@ -138,23 +158,39 @@ def _source(function: types.FunctionType) -> str | None:
 
 
 def _code(code: types.CodeType) -> Any:
-    constants = [_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
     return {
         "names": list(code.co_names),
-        "constants": constants,
+        "constants": [_constant(constant) for constant in code.co_consts],
         "variables": list(code.co_varnames),
-        "ops": _operations(code),
+        "operations": list(operations(code)),
     }
 
 
-def _operations(code: types.CodeType) -> list[str]:
-    """Names of the operations. CPython compiles a method call as LOAD_METHOD or LOAD_ATTR depending on whether the
-    import stands in the same compilation unit, so the two count as one."""
-    import dis
+def _constant(constant: Any) -> Any:
+    if isinstance(constant, types.CodeType):
+        return _code(constant)
+    if isinstance(constant, (tuple, frozenset)):
+        described = [_constant(item) for item in constant]
+        return described if isinstance(constant, tuple) else sorted(described, key=canonical_json)
+    return repr(constant)
 
-    skipped = {"CACHE", "NOP", "RESUME", "PRECALL"}
-    names = (instruction.opname for instruction in dis.get_instructions(code))
-    return ["LOAD_ATTR" if name == "LOAD_METHOD" else name for name in names if name not in skipped]
+
+def operations(code: types.CodeType) -> Iterator[str]:
+    """Give a function's operations with their arguments, without what depends on where the code stands.
+
+    CPython compiles ``json.dumps(x)`` to LOAD_METHOD or LOAD_ATTR depending on whether ``import json`` stands in the
+    same compilation unit, and jump targets move with it. Constants are compared on their own.
+    """
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in _SKIPPED:
+            continue
+        name = "LOAD_ATTR" if instruction.opname == "LOAD_METHOD" else instruction.opname
+        if instruction.opcode in dis.hasjrel or instruction.opcode in dis.hasjabs:
+            yield name
+        elif name == "LOAD_CONST":
+            yield f"{name} {instruction.arg}"
+        else:
+            yield f"{name} {instruction.argrepr.replace('NULL + ', '').replace('NULL|self + ', '')}"
 
 
 def _global_names(code: types.CodeType) -> set[str]:

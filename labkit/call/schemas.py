@@ -33,5 +33,7 @@ def inline_refs(schema: Mapping[str, Any]) -> dict[str, Any]:
 
     written: dict[str, Any] = write(dict(schema), frozenset())
     if kept:
-        written["$defs"] = {name: write(definitions[name], frozenset({name})) for name in sorted(kept & definitions.keys())}
+        written["$defs"] = {
+            name: write(definitions[name], frozenset({name})) for name in sorted(kept & definitions.keys())
+        }
     return written

@@ -7,7 +7,6 @@ versions. What was imported is named; objects of foreign classes that are no pla
 from __future__ import annotations
 
 import dataclasses
-import dis
 import enum
 import functools
 import json
@@ -20,11 +19,11 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
+from labkit.call.fingerprint import operations
 from labkit.call.guarded import GuardedCall
 
 __all__ = ["Likeness", "first_difference"]
 
-_SKIPPED = frozenset({"CACHE", "NOP", "PRECALL", "PUSH_NULL", "RESUME", "COPY_FREE_VARS"})
 _VALUE_MODULES = frozenset(
     {"array", "builtins", "collections", "datetime", "decimal", "fractions", "ipaddress", "itertools"}
     | {"numpy", "pandas", "pathlib", "random", "uuid", "zoneinfo"}
@@ -184,7 +183,7 @@ class Likeness:
             "name": code.co_name,
             "names": [list(n) for n in names],
             "constants": constants,
-            "code": list(_operations(code)),
+            "code": list(operations(code)),
         }
 
     def _name(self, cls: type) -> str:
@@ -205,24 +204,6 @@ def first_difference(live: Any, written: Any, path: str = "") -> tuple[str, Any,
     else:
         return path, live, written
     return next(found for at, a, b in pairs if (found := first_difference(a, b, at)) is not None)
-
-
-def _operations(code: types.CodeType) -> Iterator[str]:
-    """Operations with their arguments, without what depends on where the code stands.
-
-    CPython compiles ``json.dumps(x)`` to LOAD_METHOD or LOAD_ATTR depending on whether ``import json`` stands in the
-    same compilation unit, and jump targets move with it. Constants and code are compared on their own.
-    """
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in _SKIPPED:
-            continue
-        name = "LOAD_ATTR" if instruction.opname == "LOAD_METHOD" else instruction.opname
-        if instruction.opcode in dis.hasjrel or instruction.opcode in dis.hasjabs:
-            yield name
-        elif name == "LOAD_CONST":
-            yield f"{name} {instruction.arg}"
-        else:
-            yield f"{name} {instruction.argrepr.replace('NULL + ', '').replace('NULL|self + ', '')}"
 
 
 def _members(cls: type) -> Iterator[tuple[str, Any]]:

@@ -218,7 +218,7 @@ class AbView(View):
                 tag,
                 h("b", f"{getattr(table, outcome):,}"),
                 h("span", label, class_=style),
-                class_="lk-on" if live and state.outcome == outcome else None,
+                class_="lk-on" if state.outcome == outcome else None,
                 data_act="outcome" if live else None,
                 data_value=outcome if live else None,
             )
@@ -235,7 +235,7 @@ class AbView(View):
                     tag,
                     h("span", part.tag),
                     h("span", said, class_=tone),
-                    class_="lk-grp lk-on" if live and state.tag == part.tag else "lk-grp",
+                    class_="lk-grp lk-on" if state.tag == part.tag else "lk-grp",
                     data_act="tag" if live else None,
                     data_value=part.tag if live else None,
                 )

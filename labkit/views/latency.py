@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -96,7 +97,7 @@ class LatencyView(View):
         axes = figure.subplots(len(self.runs), 1, sharex=True, squeeze=False)[:, 0]
         edges = self._edges()
         for axis, run in zip(axes, self.runs, strict=True):
-            stacks = {family: [r.result.elapsed_s for r in run.rows if _family(r) == family] for family in _COLOURS}
+            stacks = {family: [min(r.result.elapsed_s, edges[-1]) for r in run.rows if _family(r) == family] for family in _COLOURS}
             kept = {family: values for family, values in stacks.items() if values}
             axis.hist(
                 list(kept.values()), bins=edges, stacked=True, color=[_COLOURS[f] for f in kept], label=list(kept)
@@ -150,10 +151,13 @@ class LatencyView(View):
 
     def _edges(self) -> list[float]:
         """Bounds of the bins, in seconds; shared by all runs, so that their shapes can be compared."""
-        longest = max((row.result.elapsed_s for run in self.runs for row in run.rows), default=1.0) * 1.02
+        every = [row.result.elapsed_s for run in self.runs for row in run.rows]
+        # a few outliers would press all others into one bin: they are counted in the last, which is open
+        slow = max(percentile(run, 0.99).value for run in self.runs)
+        longest = max(min(max(every), 1.6 * slow), 1e-6) * 1.02
         if not self._state.log:
             return [longest * n / _BINS for n in range(_BINS + 1)]
-        shortest = max(1e-6, min(row.result.elapsed_s for run in self.runs for row in run.rows))
+        shortest = max(1e-6, min(every))
         ratio = max(longest / shortest, 1.0001)
         return [shortest * ratio ** (n / _BINS) for n in range(_BINS + 1)]
 
@@ -186,7 +190,8 @@ class LatencyView(View):
                     h("rect", x=f"{_LEFT + at * wide:.1f}", y=f"{y:.1f}", width=f"{wide - 2:.1f}", height=f"{tall:.1f}", class_=f"lk-source-{family}")
                 )  # fmt: skip
             if group:
-                said = f"{sum(stack.values())} calls, {seconds(edges[at])} to {seconds(edges[at + 1])}"
+                upper = f"to {seconds(edges[at + 1])}" if at + 1 < len(binned) else "and more"
+                said = f"{count(sum(stack.values()), 'call')}, {seconds(edges[at])} {upper}"
                 shapes.append(
                     h("g", h("title", said), group, class_="lk-bar" if live else None, data_act="bin" if live else None, data_value=f"{n}:{at}" if live else None)
                 )  # fmt: skip
@@ -235,7 +240,7 @@ class LatencyView(View):
             return join([""])
         edges, run = self._edges(), self.runs[state.run]
         low, high = edges[state.bin], edges[state.bin + 1]
-        chosen = [row for row in run.rows if low <= row.result.elapsed_s < high]
+        chosen = [row for row in run.rows if _bin(row.result.elapsed_s, edges) == state.bin]
         lines = [
             h(
                 "tr",
@@ -247,7 +252,8 @@ class LatencyView(View):
             )
             for row in sorted(chosen, key=lambda row: -row.result.elapsed_s)[:50]
         ]
-        head = f"{run.call}: {count(len(chosen), 'call')} of {seconds(low)} to {seconds(high)}"
+        upper = f"to {seconds(high)}" if state.bin + 2 < len(edges) else "and more"
+        head = f"{run.call}: {count(len(chosen), 'call')} of {seconds(low)} {upper}"
         return join([h("div", head, class_="lk-more"), h("div", h("table", lines), class_="lk-wide lk-scroll")])
 
 
@@ -299,14 +305,18 @@ def _position(value: float, edges: Sequence[float]) -> float:
     return 1.0
 
 
+def _bin(value: float, edges: Sequence[float]) -> int:
+    return min(len(edges) - 2, int(_position(value, edges) * (len(edges) - 1)))
+
+
 def _binned(run: EvalRun, edges: Sequence[float], *, cumulative: bool) -> list[dict[Family, int]]:
     stacks: list[dict[Family, int]] = [{} for _ in range(len(edges) - 1)]
     for row in run.rows:
-        at = min(len(stacks) - 1, int(_position(row.result.elapsed_s, edges) * len(stacks)))
+        at = _bin(row.result.elapsed_s, edges)
         family = _family(row)
         stacks[at][family] = stacks[at].get(family, 0) + 1
     if cumulative:
-        for before, after in zip(stacks, stacks[1:], strict=False):
+        for before, after in itertools.pairwise(stacks):
             for family, members in before.items():
                 after[family] = after.get(family, 0) + members
     return [{family: stack[family] for family in _COLOURS if family in stack} for stack in stacks]  # type: ignore[index,misc]

@@ -75,7 +75,7 @@ def seconds(value: float | None) -> str:
         return "–"
     size = abs(value)
     if size >= 10:
-        return f"{value:.1f} s"
+        return f"{value:.4g} s"
     if size >= 0.9995:
         return f"{value:.2f} s"
     return f"{value * 1000:.0f} ms" if size >= 0.0095 else f"{value * 1000:.2f} ms"

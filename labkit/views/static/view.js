@@ -24,6 +24,7 @@ function render({ model, el }) {
       return;
     }
     if (message.type !== "regions") return;
+    const focused = root.contains(document.activeElement);
     for (const [name, html] of Object.entries(message.html)) {
       const region = body.querySelector(`[data-region="${CSS.escape(name)}"]`);
       if (!region || regions.get(name) === html) continue;
@@ -39,6 +40,8 @@ function render({ model, el }) {
         if (region.scrollTop < below) region.scrollTop = below;
       }
     }
+    // A replaced button takes the focus with it, and the next key would go to the notebook.
+    if (focused && !root.contains(document.activeElement)) root.focus({ preventScroll: true });
   };
 
   const act = (element) => model.send({ act: element.dataset.act, value: element.dataset.value ?? "" });
