@@ -7,6 +7,7 @@ kernel it reports success with the remaining cells never run.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ def run_notebook(
         MissingDependency: papermill is not installed.
     """
     try:
+        import nbclient.exceptions
         import papermill
+        from traitlets.config import Config
     except ModuleNotFoundError as error:
         raise MissingDependency("papermill", extra="lab", purpose="running a notebook") from error
     logging.getLogger("papermill").setLevel(logging.ERROR)
@@ -64,12 +67,17 @@ def run_notebook(
             f"{source} has no parameter {unknown[0]!r}; its cell tagged 'parameters' has {', '.join(known) or 'none'}"
         )
     executed.parent.mkdir(parents=True, exist_ok=True)
+    # Sockets in the file system where there are such: over TCP the kernel warns, rightly, that anybody here could listen.
+    transport = "tcp" if sys.platform == "win32" else "ipc"
     began = time.perf_counter()
     try:
         finished = papermill.execute_notebook(
             str(source), str(executed), parameters=parameters, cwd=None if cwd is None else str(cwd),
             progress_bar=False, log_output=False,
+            config=Config({"KernelManager": {"transport": transport}}),
         )  # fmt: skip
+    except nbclient.exceptions.DeadKernelError as error:
+        raise NotebookFailed(f"{source}: the kernel died (see {executed})") from error
     except papermill.exceptions.PapermillExecutionError as error:
         raise NotebookFailed(
             f"{source}, cell {error.exec_count}: {error.ename}: {error.evalue} (see {executed})"
