@@ -83,8 +83,8 @@ class Policy:
     def __post_init__(self) -> None:
         if not 0 <= self.reserve_s < self.deadline_s:
             raise CallInvalid(
-                f"Policy(deadline_s={self.deadline_s}, reserve_s={self.reserve_s}): the reserve is part of the deadline "
-                "and must leave time for the model; give a longer deadline"
+                f"Policy(deadline_s={self.deadline_s}, reserve_s={self.reserve_s}): the reserve is part of the "
+                "deadline and must leave time for the model; give a longer deadline"
             )
         if self.attempt.total_s is not None and self.attempt.total_s <= 0:
             raise CallInvalid(f"Attempt(total_s={self.attempt.total_s}): give a positive number of seconds, or None")

@@ -220,13 +220,14 @@ def compare(a: EvalRun, b: EvalRun) -> Comparison:
     pairs = [Pair(a=row, b=in_b[row.case_id]) for row in a.rows if row.case_id in in_b]
     if not pairs:
         raise RunsDiffer(
-            f"runs {a.run_id} ({a.dataset}) and {b.run_id} ({b.dataset}) share no case: evaluate both on the same dataset"
+            f"runs {a.run_id} ({a.dataset}) and {b.run_id} ({b.dataset}) share no case: "
+            "evaluate both on the same dataset"
         )
     for pair in pairs:
         if pair.a.case_hash != pair.b.case_hash:
             raise RunsDiffer(
-                f"case {pair.case_id!r} is not the same in runs {a.run_id} and {b.run_id}: its input or expectation was "
-                "changed between them; evaluate both again on the present dataset"
+                f"case {pair.case_id!r} is not the same in runs {a.run_id} and {b.run_id}: its input or "
+                "expectation was changed between them; evaluate both again on the present dataset"
             )
     judged = [pair for pair in pairs if pair.outcome is not None]
     if not judged:
@@ -265,7 +266,10 @@ def _measures(pairs: Sequence[Pair], table: Table, a: EvalRun, b: EvalRun) -> li
             estimate=table.difference, interval=table.interval, higher_is_better=True,
         ),
         _share("valid schema", [_fits(p.a) for p in pairs], [_fits(p.b) for p in pairs], higher_is_better=True),
-        _share("served by fallback", [p.a.result.degraded for p in pairs], [p.b.result.degraded for p in pairs], higher_is_better=False),
+        _share(
+            "served by fallback", [p.a.result.degraded for p in pairs], [p.b.result.degraded for p in pairs],
+            higher_is_better=False,
+        ),
         _latency("p50 latency", slow_a, slow_b, 0.5),
         _latency("p95 latency", slow_a, slow_b, 0.95),
         _cost(a, b),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from labkit.call.record import now
 from labkit.errors import QualityRegression
@@ -19,7 +19,7 @@ __all__ = ["Gate", "GateCheck", "GateResult"]
 
 GateVerdict = Literal["pass", "fail", "inconclusive"]
 
-_MEASURES = {
+_MEASURES: dict[str, Callable[[EvalRun], float | None]] = {
     "pass_rate": lambda run: run.pass_rate,
     "model_pass_rate": lambda run: run.model_pass_rate,
     "schema_valid_rate": lambda run: run.schema_valid_rate,
@@ -163,7 +163,7 @@ def _check_regression(seen: Comparison, margin: float) -> GateCheck:
 
 
 def _check_floor(name: str, limit: float, run: EvalRun) -> GateCheck:
-    seen: Any = _MEASURES[name](run)
+    seen = _MEASURES[name](run)
     if seen is None:
         message = f"{name} is not known, {limit:g} was asked for"
         return GateCheck(name=name, verdict="inconclusive", message=message, seen=None, limit=limit)

@@ -65,7 +65,7 @@ def evaluate(
             store=store,
             run_id=run_id,
             progress=progress_for(progress),
-        )  # fmt: skip
+        )
     )
 
 

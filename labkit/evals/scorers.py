@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from labkit.call.fingerprint import describe, digest
 from labkit.call.result import Result
@@ -28,6 +28,7 @@ class Score:
     reason: str = ""
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Judges one answer."""
 
@@ -93,7 +94,7 @@ class FunctionScorer:
 
 def as_scorer(given: Scorer | Callable[[Case, Result[Any]], Any]) -> Scorer:
     """Give a function the shape of a scorer."""
-    return given if hasattr(given, "score") and hasattr(given, "name") else FunctionScorer(given)  # type: ignore[arg-type,return-value]
+    return given if isinstance(given, Scorer) else FunctionScorer(given)
 
 
 def score_case(scorer: Scorer, case: Case, result: Result[Any]) -> Score:

@@ -1,4 +1,4 @@
-"""What people look at. A view is a plain object: ``.frame()``, ``.figure()``, ``.html()``, ``.widget()``, or just display it.
+"""What people look at. A view is a plain object: ``.frame()``, ``.figure()``, ``.html()``, ``.widget()``.
 
     ab.py           two runs side by side
     validation.py   what became of every output

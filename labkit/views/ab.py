@@ -72,9 +72,14 @@ class AbView(View):
             [(table.a_rate, table.a_interval, "#3b6fb6"), (table.b_rate, table.b_interval, "#c2571a")]
         ):
             rates.errorbar(
-                rate * 100, at, xerr=[[(rate - interval.low) * 100], [(interval.high - rate) * 100]],
-                fmt="o", color=colour, capsize=4, markersize=8,
-            )  # fmt: skip
+                rate * 100,
+                at,
+                xerr=[[(rate - interval.low) * 100], [(interval.high - rate) * 100]],
+                fmt="o",
+                color=colour,
+                capsize=4,
+                markersize=8,
+            )
         rates.set_yticks([0, 1], [seen.a_label, seen.b_label])
         rates.set_ylim(1.6, -0.6)
         rates.set_xlabel(f"pass rate, %, n = {table.n}")
@@ -126,11 +131,16 @@ class AbView(View):
         cases = regions.get("cases") or self._cases(live=False, rows=rows)
         keys = h(
             "div",
-            h("button", h("kbd", "j"), data_act="step", data_value="next", data_key="j ArrowDown"), " ",
-            h("button", h("kbd", "k"), data_act="step", data_value="previous", data_key="k ArrowUp"), " next, previous · ",
-            h("button", h("kbd", "r"), data_act="raw", data_key="r"), " raw text · ", h("kbd", "/"), " search",
+            h("button", h("kbd", "j"), data_act="step", data_value="next", data_key="j ArrowDown"),
+            " ",
+            h("button", h("kbd", "k"), data_act="step", data_value="previous", data_key="k ArrowUp"),
+            " next, previous · ",
+            h("button", h("kbd", "r"), data_act="raw", data_key="r"),
+            " raw text · ",
+            h("kbd", "/"),
+            " search",
             class_="lk-keys",
-        )  # fmt: skip
+        )
         search = h(
             "div",
             h(
@@ -150,14 +160,23 @@ class AbView(View):
                 h("div", self._measures(), class_="lk-wide"),
                 h(
                     "div",
-                    h("div", regions.get("filters") or self._filters(live=False), class_="lk-left", data_region="filters" if live else None),
-                    h("div", search if live else None, h("div", cases, class_="lk-scroll" if live else None, data_region="cases" if live else None)),
+                    h(
+                        "div",
+                        regions.get("filters") or self._filters(live=False),
+                        class_="lk-left",
+                        data_region="filters" if live else None,
+                    ),
+                    h(
+                        "div",
+                        search if live else None,
+                        h("div", cases, class_="lk-scroll" if live else None, data_region="cases" if live else None),
+                    ),
                     class_="lk-cols",
                 ),
                 h("div", regions.get("pair") or self._open_pair(), data_region="pair" if live else None),
                 keys if live else None,
             ]
-        )  # fmt: skip
+        )
 
     def _regions(self) -> dict[str, Safe]:
         chosen = self._chosen()
@@ -272,9 +291,13 @@ class AbView(View):
         head = None
         if not live:
             head = h(
-                "div", h("span", "case"), h("span", "input"), h("span", "A", class_="lk-A"), h("span", "B", class_="lk-B"),
+                "div",
+                h("span", "case"),
+                h("span", "input"),
+                h("span", "A", class_="lk-A"),
+                h("span", "B", class_="lk-B"),
                 class_="lk-case lk-mut",
-            )  # fmt: skip
+            )
         rest = len(chosen) - len(lines)
         note = (
             f"{count(rest, 'more case')} here; go on with j and k"
@@ -283,10 +306,10 @@ class AbView(View):
         )
         return join([head, lines, h("div", note, class_="lk-more") if rest else None])
 
-    def _open_pair(self) -> Safe | None:
+    def _open_pair(self) -> Safe:
         chosen = self._chosen()
         if not chosen:
-            return None
+            return join([])
         pair = chosen[self._clamped(self._state.at)]
         asked = h("div", h("span", pair.case_id, " ", class_="lk-mut"), shown(_input_text(pair.a)), class_="lk-asked")
         panes = h(

@@ -1,9 +1,9 @@
 """How a view is shown: live in a notebook, static everywhere else, and static in the saved notebook too.
 
-Shown live, a view emits two outputs: a widget, and the same view as static HTML under a display id. The widget hides the
-static output while it is mounted, and every action updates it. So it is the static one that is saved, printed, converted
-and seen without a kernel. One output with both types would not do: a trusted notebook with a new kernel prefers the widget
-and shows an error in its place.
+Shown live, a view emits two outputs: a widget, and the same view as static HTML under a display id. The widget hides
+the static output while it is mounted, and every action updates it. So it is the static one that is saved, printed,
+converted and seen without a kernel. One output with both types would not do: a trusted notebook with a new kernel
+prefers the widget and shows an error in its place.
 """
 
 from __future__ import annotations

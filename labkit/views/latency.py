@@ -69,7 +69,8 @@ class LatencyView(View):
         """In how much time 95 of 100 calls answer, against the budget; of the last run where there are several."""
         run = self.runs[-1]
         name = f"{run.call}: " if len(self.runs) > 1 else ""
-        return f"{name}95 of 100 calls answer within {seconds(percentile(run, 0.95).value)}; the budget is {seconds(self.budget_s)}"
+        within, budget = seconds(percentile(run, 0.95).value), seconds(self.budget_s)
+        return f"{name}95 of 100 calls answer within {within}; the budget is {budget}"
 
     def frame(self) -> DataFrame:
         """Give one row per case and run: seconds, source, and seconds in each step."""
@@ -97,7 +98,10 @@ class LatencyView(View):
         axes = figure.subplots(len(self.runs), 1, sharex=True, squeeze=False)[:, 0]
         edges = self._edges()
         for axis, run in zip(axes, self.runs, strict=True):
-            stacks = {family: [min(r.result.elapsed_s, edges[-1]) for r in run.rows if _family(r) == family] for family in _COLOURS}
+            stacks = {
+                family: [min(r.result.elapsed_s, edges[-1]) for r in run.rows if _family(r) == family]
+                for family in _COLOURS
+            }
             kept = {family: values for family, values in stacks.items() if values}
             axis.hist(
                 list(kept.values()), bins=edges, stacked=True, color=[_COLOURS[f] for f in kept], label=list(kept)
@@ -133,18 +137,25 @@ class LatencyView(View):
         head = h("div", h("h2", self.headline), [_summary(run, self.budget_s) for run in self.runs], class_="lk-head")
         keys = h(
             "div",
-            h("button", h("kbd", "e"), " cumulative", data_act="cumulative", data_key="e"), " · ",
-            h("button", h("kbd", "l"), " log axis", data_act="log", data_key="l"), " · click a bar to list its calls",
+            h("button", h("kbd", "e"), " cumulative", data_act="cumulative", data_key="e"),
+            " · ",
+            h("button", h("kbd", "l"), " log axis", data_act="log", data_key="l"),
+            " · click a bar to list its calls",
             class_="lk-keys",
-        )  # fmt: skip
+        )
         return join(
             [
                 head,
-                h("div", regions.get("charts") or self._charts(live=False), class_="lk-chart", data_region="charts" if live else None),
+                h(
+                    "div",
+                    regions.get("charts") or self._charts(live=False),
+                    class_="lk-chart",
+                    data_region="charts" if live else None,
+                ),
                 h("div", regions.get("calls"), data_region="calls") if live else None,
                 keys if live else None,
             ]
-        )  # fmt: skip
+        )
 
     def _regions(self) -> dict[str, Safe]:
         return {"charts": self._charts(live=True), "calls": self._calls()}
@@ -187,14 +198,28 @@ class LatencyView(View):
                 tall = members / tallest * _HEIGHT
                 y -= tall
                 group.append(
-                    h("rect", x=f"{_LEFT + at * wide:.1f}", y=f"{y:.1f}", width=f"{wide - 2:.1f}", height=f"{tall:.1f}", class_=f"lk-source-{family}")
-                )  # fmt: skip
+                    h(
+                        "rect",
+                        x=f"{_LEFT + at * wide:.1f}",
+                        y=f"{y:.1f}",
+                        width=f"{wide - 2:.1f}",
+                        height=f"{tall:.1f}",
+                        class_=f"lk-source-{family}",
+                    )
+                )
             if group:
                 upper = f"to {seconds(edges[at + 1])}" if at + 1 < len(binned) else "and more"
                 said = f"{count(sum(stack.values()), 'call')}, {seconds(edges[at])} {upper}"
                 shapes.append(
-                    h("g", h("title", said), group, class_="lk-bar" if live else None, data_act="bin" if live else None, data_value=f"{n}:{at}" if live else None)
-                )  # fmt: skip
+                    h(
+                        "g",
+                        h("title", said),
+                        group,
+                        class_="lk-bar" if live else None,
+                        data_act="bin" if live else None,
+                        data_value=f"{n}:{at}" if live else None,
+                    )
+                )
         base = _HEIGHT + 20
         axis: list[Any] = [h("line", x1=_LEFT, x2=_LEFT + _WIDTH, y1=base, y2=base, stroke="var(--line)")]
         for tick in range(0, _BINS + 1, 8):
@@ -262,9 +287,10 @@ def percentile(run: EvalRun, q: float) -> Percentile:
     ordered = sorted(run.latencies_s) or [0.0]
     value = ordered[max(0, math.ceil(q * len(ordered)) - 1)]
     try:
-        interval = quantile_interval(ordered, q)
+        low, high = quantile_interval(ordered, q)
     except TooFewCases:
-        interval = None
+        low = high = None
+    interval = None if low is None or high is None else Interval(low, high)
     return Percentile(q=q, value=value, interval=interval)
 
 
@@ -319,4 +345,4 @@ def _binned(run: EvalRun, edges: Sequence[float], *, cumulative: bool) -> list[d
         for before, after in itertools.pairwise(stacks):
             for family, members in before.items():
                 after[family] = after.get(family, 0) + members
-    return [{family: stack[family] for family in _COLOURS if family in stack} for stack in stacks]  # type: ignore[index,misc]
+    return [{family: stack[family] for family in _COLOURS if family in stack} for stack in stacks]

@@ -18,9 +18,15 @@ _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _LONG = 400
 
 _SOURCES = {
-    "model": "model", "cache": "cache", "shortcut": "shortcut", "fallback_model": "fallback model", "stale": "stale answer",
-    "rules": "rules", "default": "safe default", "error": "no answer",
-}  # fmt: skip
+    "model": "model",
+    "cache": "cache",
+    "shortcut": "shortcut",
+    "fallback_model": "fallback model",
+    "stale": "stale answer",
+    "rules": "rules",
+    "default": "safe default",
+    "error": "no answer",
+}
 
 
 def source_words(result: Result[Any]) -> str:
@@ -93,9 +99,14 @@ def step_bar(result: Result[Any]) -> Safe:
     spent = [(step, result.steps[step]) for step in STEPS if result.steps.get(step)]
     total = sum(took for _, took in spent) or 1.0
     bars = [
-        h("i", class_="lk-model" if step == "model" else "lk-odd" if n % 2 else None, style=f"flex:{took / total:.4f}", title=f"{step} {seconds(took)}")
+        h(
+            "i",
+            class_="lk-model" if step == "model" else "lk-odd" if n % 2 else None,
+            style=f"flex:{took / total:.4f}",
+            title=f"{step} {seconds(took)}",
+        )
         for n, (step, took) in enumerate(spent)
-    ]  # fmt: skip
+    ]
     words = " · ".join(f"{step} {seconds(took)}" for step, took in spent if took / total >= 0.05)
     return join([h("div", bars, class_="lk-steps"), h("span", words, class_="lk-mut")])
 

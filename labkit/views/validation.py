@@ -103,31 +103,49 @@ class ValidationView(View):
             "div",
             h("h2", self.headline),
             h("p", "Nothing was accepted that the schema rejects.", class_="lk-sub"),
-            h("div", chip(self.run.call), chip(self.run.model), chip(f"{self.run.dataset} · {self.run.dataset_hash[:4]}"), class_="lk-sub"),
+            h(
+                "div",
+                chip(self.run.call),
+                chip(self.run.model),
+                chip(f"{self.run.dataset} · {self.run.dataset_hash[:4]}"),
+                class_="lk-sub",
+            ),
             class_="lk-head",
-        )  # fmt: skip
+        )
         keys = h(
             "div",
-            h("button", h("kbd", "j"), data_act="step", data_value="next", data_key="j ArrowDown"), " ",
-            h("button", h("kbd", "k"), data_act="step", data_value="previous", data_key="k ArrowUp"), " next, previous",
+            h("button", h("kbd", "j"), data_act="step", data_value="next", data_key="j ArrowDown"),
+            " ",
+            h("button", h("kbd", "k"), data_act="step", data_value="previous", data_key="k ArrowUp"),
+            " next, previous",
             class_="lk-keys",
-        )  # fmt: skip
+        )
         return join(
             [
                 head,
                 h(
                     "div",
-                    h("div", regions.get("groups") or self._group_list(live=False), class_="lk-left", data_region="groups" if live else None),
                     h(
                         "div",
-                        h("div", regions.get("cases") or self._table(live=False, rows=rows), class_="lk-wide lk-scroll" if live else "lk-wide", data_region="cases" if live else None),
+                        regions.get("groups") or self._group_list(live=False),
+                        class_="lk-left",
+                        data_region="groups" if live else None,
+                    ),
+                    h(
+                        "div",
+                        h(
+                            "div",
+                            regions.get("cases") or self._table(live=False, rows=rows),
+                            class_="lk-wide lk-scroll" if live else "lk-wide",
+                            data_region="cases" if live else None,
+                        ),
                         h("div", regions.get("raw") or self._raw(), data_region="raw" if live else None),
                     ),
                     class_="lk-cols",
                 ),
                 keys if live else None,
             ]
-        )  # fmt: skip
+        )
 
     def _regions(self) -> dict[str, Safe]:
         return {"groups": self._group_list(live=True), "cases": self._table(live=True, rows=_PAGE), "raw": self._raw()}
@@ -168,10 +186,10 @@ class ValidationView(View):
         note = h("div", f"and {count(rest, 'more case')}", class_="lk-more") if rest else None
         return join([h("table", header, lines), note])
 
-    def _raw(self) -> Safe | None:
+    def _raw(self) -> Safe:
         chosen = self._chosen()
         if not chosen:
-            return None
+            return join([])
         row = chosen[self._clamped(self._state.at)]
         reason = row.result.reason
         parts: list[Any] = [h("p", shown(row.case.input), class_="lk-mut")]

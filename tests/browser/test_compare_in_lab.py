@@ -50,6 +50,7 @@ def test_a_case_is_opened_and_the_saved_notebook_still_shows_it(open_notebook: C
     _shoot(view, "ab.png")
     book.theme("JupyterLab Dark")
     book.page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
+    book.page.locator("#jupyterlab-splash").wait_for(state="detached")
     _shoot(view, "ab-dark.png")
     background = view.evaluate("element => getComputedStyle(element).backgroundColor")
     assert background == "rgb(22, 25, 29)"
@@ -85,7 +86,7 @@ def test_letters_typed_into_the_view_do_not_reach_the_notebook(open_notebook: Ca
 
     view.locator("[data-region=found]", has_text="case").wait_for()
     book.page.wait_for_function(
-        "() => [...document.querySelectorAll('.labkit.lk-live .lk-case')].every(e => /top-up|top_up/i.test(e.textContent))"
+        "() => [...document.querySelectorAll('.lk-live .lk-case')].every(e => /top-up|top_up/i.test(e.textContent))"
     )
     assert book.page.locator(".jp-Cell").count() == cells
 

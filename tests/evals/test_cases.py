@@ -67,7 +67,7 @@ def test_a_file_that_is_not_utf8_is_named_by_line(tmp_path: Path):
     path = tmp_path / "desk.jsonl"
     path.write_bytes((GOOD + "\n").encode() + GOOD.replace("hi", "café").encode("latin-1"))
 
-    with pytest.raises(DatasetInvalid, match="desk.jsonl:2: not UTF-8"):
+    with pytest.raises(DatasetInvalid, match=r"desk\.jsonl:2: not UTF-8"):
         Dataset.load(path)
 
 

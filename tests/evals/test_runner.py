@@ -14,7 +14,6 @@ from labkit.errors import DatasetInvalid, RunsDiffer, StoreError, TooFewCases
 from labkit.evals.progress import Tally
 from labkit.store.runs import RunStore
 
-
 EXACT = (evals.ExactMatch("intent"),)
 
 
@@ -25,10 +24,14 @@ def store(tmp_path: Path) -> str:
 
 def cases(n: int = 4, intent: str = "card_arrival") -> evals.Dataset:
     return evals.Dataset(
-        [evals.Case(id=f"c{i}", input={"text": f"ticket {i}"}, expected={"intent": intent}, tags=("even",) if i % 2 == 0 else ())
-         for i in range(n)],
+        [
+            evals.Case(
+                id=f"c{i}", input={"text": f"ticket {i}"}, expected={"intent": intent}, tags=("even",) * (i % 2 == 0)
+            )
+            for i in range(n)
+        ],
         name="desk",
-    )  # fmt: skip
+    )
 
 
 def test_every_case_is_asked_scored_and_stored(store: str):
