@@ -60,7 +60,7 @@ def document(title: str, body: Safe) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{stylesheet()}</style></head>"
+        f"<title>{escape(_visible(title))}</title><style>{stylesheet()}</style></head>"
         f'<body class="labkit-page"><main>{body}</main></body></html>\n'
     )
 
@@ -94,6 +94,14 @@ def usd(value: float | None) -> str:
 
 def count(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def _attribute(name: str, value: Any) -> str:
+    if value is True:
+        return f" {name}"
+    # what the browser sends back must be what it was given; what it shows must be seen
+    text = str(value) if name.startswith("data-") else _visible(str(value))
+    return f' {name}="{escape(text, quote=True)}"'
 
 
 def _visible(text: str) -> str:
