@@ -27,7 +27,7 @@ def h(tag: str, *children: Any, **attributes: Any) -> Safe:
         attributes: ``class_`` and ``data_key`` become class and data-key; None and False are left out.
     """
     shown = "".join(
-        f" {name.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(str(value), quote=True)}"')
+        _attribute(name.rstrip("_").replace("_", "-"), value)
         for name, value in attributes.items()
         if value is not None and value is not False
     )
