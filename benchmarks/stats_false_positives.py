@@ -14,6 +14,9 @@ scores, the mean of three repeats:
     paired_t           every case for itself
     ... by topic       clusters = topics of five, whether or not they mean anything
     sign_flip          2,000 random flips where not all are counted
+
+Look for: counts make the exact tests and the e-value cautious on few cases; looking again ruins a p-value, not the
+e-value; topics ruin every test but the one that knows them, and four topics (n = 20) are too few even for that one.
 """
 
 from __future__ import annotations
