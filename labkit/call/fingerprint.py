@@ -21,12 +21,12 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 __all__ = ["canonical_json", "describe", "digest", "operations"]
 
 _SKIPPED = frozenset({"CACHE", "NOP", "PRECALL", "PUSH_NULL", "RESUME", "COPY_FREE_VARS"})
-_JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def canonical_json(data: Any) -> str:
@@ -74,7 +74,7 @@ def _describe(thing: Any, seen: frozenset[int]) -> Any:
     if isinstance(thing, type):
         return _describe_class(thing, seen)
     if isinstance(thing, BaseModel):
-        return {"type": type(thing).__name__, "value": _JSON.dump_python(thing, mode="json", fallback=repr)}
+        return {"type": type(thing).__name__, "value": to_jsonable_python(thing, fallback=repr)}
     if dataclasses.is_dataclass(thing):
         shown = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if f.compare and f.repr}
         return {"type": type(thing).__name__, "value": _describe(shown, seen)}

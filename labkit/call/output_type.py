@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic_core import to_jsonable_python
 
 from labkit.call.inputs import field_errors
 from labkit.call.outputs import read
@@ -107,7 +108,7 @@ class OutputType:
 
     def dump(self, value: Any) -> Any:
         """Give *value* as JSON data."""
-        return _JSON.dump_python(value, mode="json", by_alias=True)
+        return to_jsonable_python(value, by_alias=True)
 
     def _accepts_none(self) -> bool:
         try:
@@ -115,6 +116,3 @@ class OutputType:
         except ValidationError:
             return False
         return True
-
-
-_JSON: TypeAdapter[Any] = TypeAdapter(Any)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 
 from labkit.call.result import Result
 from labkit.errors import CallInvalid
@@ -23,8 +22,6 @@ from labkit.errors import CallInvalid
 __all__ = ["CallRecord", "Sink", "emit", "in_notebook", "open_sink"]
 
 log = logging.getLogger("labkit.call")
-
-_JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +73,7 @@ class CallRecord:
             shown["repairs"] = [
                 dataclasses.replace(r, before=None, after=None, alternatives=()) for r in result.repairs
             ]
-        data: dict[str, Any] = _JSON.dump_python(shown, mode="json", fallback=repr)
+        data: dict[str, Any] = to_jsonable_python(shown, fallback=repr)
         return data
 
 
@@ -112,6 +109,8 @@ def open_sink(where: str) -> Sink:
     Raises:
         CallInvalid: Nothing serves the scheme.
     """
+    import importlib.metadata  # 15 ms that most processes never need
+
     scheme, colon, rest = where.partition(":")
     if scheme == "jsonl" and rest:
         return JsonLines(rest)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Generic, Literal, TextIO, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 
 from labkit.call.repairs import Repair
 from labkit.errors import CallFailed, Outcome
@@ -154,7 +154,7 @@ class Result(Generic[T]):
 
     def data(self) -> Any:
         """The value as JSON data: what a view, a store or a log can hold."""
-        return _ANY.dump_python(self.value, mode="json", fallback=str)
+        return to_jsonable_python(self.value, fallback=str)
 
     def explain(self, file: TextIO | None = None) -> None:
         """Print the nine steps with their times and what happened in each, to *file* or standard output."""
@@ -204,6 +204,3 @@ class Result(Generic[T]):
             f"<div style='border-left:3px solid {tone};padding-left:10px'><b>{escape(self.call)}</b> "
             f"<span style='color:{tone}'>{escape(head)}</span><table>{body}</table></div>"
         )
-
-
-_ANY: TypeAdapter[Any] = TypeAdapter(Any)
