@@ -1,277 +1,313 @@
-"""Every provider that litellm knows. The only file that knows litellm.
+"""Every provider litellm knows. The only file that knows litellm.
 
-It is kept on a short lead: its own retries off, its price-map download and .env loading off, its timeout (which is per
-read, not per call) left to the pipeline, its errors sorted by status code, since the classes do not say enough.
+litellm retries, times out, prints, loads ``./.env`` and fetches a price list unless it is told not to; here it does
+none of that: one call is one request, as long as the pipeline lets it take. Which form a schema takes on the wire is
+litellm's choice by provider and mostly hidden: ``Completion.wire`` says ``json_schema`` for whatever it made of it,
+``tool`` where the answer came as a tool's arguments, ``prompted`` where litellm knows of no way.
+
+What it hides and nobody here can bring back: a refusal in a stream of OpenAI's arrives as an empty answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import importlib.util
 import os
+import re
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from functools import lru_cache
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, NoReturn
 
-from labkit.errors import MissingDependency, ModelError, Outcome
+from labkit.errors import MissingDependency, ModelError
+from labkit.models.estimates import estimated_usage
 from labkit.models.model import Model
 from labkit.models.protocol import Chunk, Completion, CompletionRequest, FinishReason, Usage, Wire
+from labkit.models.provider_errors import MAX_ANSWER_BYTES, provider_error, too_large
+from labkit.models.schema_wire import messages_of, prompted_messages, response_format
 
-__all__ = ["LitellmClient"]
+__all__ = ["LitellmClient", "load_litellm"]
 
-# Longer than any pipeline deadline: litellm's own default (600 s, per read) must never be the one that fires.
-_NO_TIMEOUT_S = 86_400.0
+# Longer than any deadline: litellm's own is 600 s for some providers and 6,000 s for others.
+_NO_TIMEOUT_S = 7 * 86_400.0
 
-_FINISH: dict[str, FinishReason] = {
-    "length": "length",
-    "max_tokens": "length",
-    "content_filter": "filter",
-    "refusal": "filter",
-}
+# What a provider may do without: the schema then goes into the prompt, and missing log probabilities are seen to miss.
+# A temperature that it does not take is an error, because without it the answers are others.
+_OPTIONAL = frozenset({"logprobs", "response_format", "seed"})
 
-# What a status means for the pipeline. 400 and its like are the caller's: asking again changes nothing.
-_OUTCOMES: dict[int, Outcome] = {
-    400: "bug", 401: "auth", 403: "auth", 404: "bug", 408: "timeout", 409: "transport", 422: "bug", 429: "rate_limited",
-    504: "timeout",
-}  # fmt: skip
+
+@lru_cache(maxsize=1)
+def load_litellm() -> ModuleType:
+    """Import litellm, once, with its side effects off: 2.7 s and 180 MB.
+
+    The first completion does this on a thread. A service that cannot spare the time then calls it when it starts.
+
+    Raises:
+        MissingDependency: It is not installed.
+    """
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else a thread fetches the price list
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")  # else ./.env is loaded into the environment
+    try:
+        import litellm
+    except ImportError as error:
+        raise MissingDependency("litellm", extra="litellm", purpose="a model of this provider") from error
+    litellm.suppress_debug_info = True  # else it prints advice to stdout at every error
+    module: ModuleType = litellm
+    return module
 
 
 class LitellmClient:
-    """Asks a model through litellm; one request per completion, whatever litellm's defaults are.
+    """Asks *model* through litellm.
 
     Args:
-        model: Its name goes to litellm as it is; ``base_url`` is an OpenAI-compatible server.
+        model: Any name litellm knows; ``base_url`` and ``api_key`` go along where they are set.
 
     Raises:
-        MissingDependency: litellm is not installed.
+        MissingDependency: litellm is not installed; found when the call is defined, not when a fallback is needed.
     """
 
     def __init__(self, model: Model) -> None:
-        if importlib.util.find_spec("litellm") is None:
-            raise MissingDependency("litellm", extra="litellm", purpose=f"the model {model.name!r}")
+        if find_spec("litellm") is None:
+            raise MissingDependency("litellm", extra="litellm", purpose=f"model {model.name!r}")
         self._model = model
+        self._unsupported: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         return self._model.name
 
     async def complete(self, request: CompletionRequest) -> Completion:
-        """Answer in one piece.
-
-        Raises:
-            ModelError: What the provider or the network did.
-        """
-        litellm = await _import()
+        """Answer in one piece."""
+        litellm = await _loaded()
         began = time.perf_counter()
-        try:
-            response = await litellm.acompletion(**self._arguments(request))
-        except Exception as error:
-            raise _translated(error) from error
+        wire, response = await self._send(litellm, request, {})
+        if not response.choices:
+            raise ModelError(f"{self.name}: the response holds no answer", outcome="transport")
         choice = response.choices[0]
+        refusal = _refusal(choice.message)
+        text, is_tool = _said(choice.message)
+        if len(text) > MAX_ANSWER_BYTES:
+            raise too_large(self.name)
         return Completion(
-            text=_text(choice.message),
-            finish_reason=_finish(choice.finish_reason, choice.message),
+            text=refusal or text,
+            finish_reason="filter" if refusal else _finish_reason(choice.finish_reason),
             latency_s=time.perf_counter() - began,
-            model=response.model or self._model.name,
-            wire=_wire(request),
-            usage=_usage(getattr(response, "usage", None)),
-            logprobs=_logprobs(choice),
-            request_id=response.id,
+            model=response.model or self.name,
+            wire="tool" if is_tool else wire,
+            usage=_usage(response) or estimated_usage(request, text),
+            logprobs=tuple(_logprobs(choice)) or None,
+            request_id=_request_id(response),
         )
 
     async def stream(self, request: CompletionRequest) -> AsyncIterator[Chunk]:
-        """Answer piece by piece.
-
-        Raises:
-            ModelError: What the provider or the network did, also half-way.
-        """
-        litellm = await _import()
+        """Answer piece by piece."""
+        litellm = await _loaded()
         began = time.perf_counter()
-        first_chunk_s: float | None = None
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        wire, response = await self._send(litellm, request, options)
         pieces: list[str] = []
-        finish: FinishReason = "stop"
-        served, request_id, usage = self._model.name, None, None
+        chars = 0
         logprobs: list[float] = []
-        response: Any = None
+        first_chunk_s: float | None = None
+        finish_reason: str | None = None
+        usage: Usage | None = None
+        served: str | None = None
         try:
-            response = await litellm.acompletion(
-                **self._arguments(request), stream=True, stream_options={"include_usage": True}
-            )
-            async for part in response:
-                served, request_id = part.model or served, part.id or request_id
-                usage = _usage(getattr(part, "usage", None)) or usage
-                for choice in part.choices:
-                    text = _text(choice.delta)
-                    finish = _finish(choice.finish_reason, choice.delta) if choice.finish_reason else finish
-                    logprobs += _logprobs(choice) or ()
+            async for chunk in _translated(self.name, response):
+                served = _served(chunk) or served
+                usage = _usage(chunk) or usage
+                for choice in chunk.choices[:1]:
+                    finish_reason = choice.finish_reason or finish_reason
+                    logprobs += _logprobs(choice)
+                    text, is_tool = _said(choice.delta)
                     if text:
+                        wire = "tool" if is_tool else wire
                         first_chunk_s = first_chunk_s or time.perf_counter() - began
                         pieces.append(text)
+                        chars += len(text)
+                        if chars > MAX_ANSWER_BYTES:
+                            raise too_large(self.name)
                         yield Chunk(text=text)
-        except Exception as error:
-            raise _translated(error) from error
+            if _was_cut_off(response):
+                raise ModelError(f"{self.name}: the stream ended in the middle of the answer", outcome="transport")
         finally:
-            close = getattr(getattr(response, "completion_stream", None), "close", None)
-            if close is not None:
-                await close()  # an iterator that is left early must not keep its connection
+            await response.aclose()
+        text = "".join(pieces)
         yield Chunk(
             completion=Completion(
-                text="".join(pieces),
-                finish_reason=finish,
+                text=text,
+                finish_reason=_finish_reason(finish_reason),
                 latency_s=time.perf_counter() - began,
                 first_chunk_s=first_chunk_s,
-                model=served,
-                wire=_wire(request),
-                usage=usage,
+                model=served or self.name,
+                wire=wire,
+                usage=usage if usage and _reported_usage(response) else estimated_usage(request, text),
                 logprobs=tuple(logprobs) or None,
-                request_id=request_id,
+                request_id=_request_id(response),
             )
         )
 
-    def _arguments(self, request: CompletionRequest) -> dict[str, Any]:
-        sampling = request.sampling
-        arguments: dict[str, Any] = {
-            "model": self._model.name,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-            # Both, always: num_retries overrides max_retries, and either default makes three requests of one.
-            "num_retries": 0,
-            "max_retries": 0,
-            "timeout": _NO_TIMEOUT_S,
-            "drop_params": True,  # a provider without seed or logprobs should answer without them
-        }
-        optional = {
-            "base_url": self._model.base_url,
-            "api_key": self._model.api_key,
+    async def _send(self, litellm: ModuleType, request: CompletionRequest, options: dict[str, Any]) -> tuple[Wire, Any]:
+        """Send one request, and say how the schema travelled."""
+        while True:
+            fields = self._fields(request)
+            wire: Wire = (
+                "text" if request.schema is None else "json_schema" if "response_format" in fields else "prompted"
+            )
+            try:
+                return wire, await litellm.acompletion(**fields, **options)
+            except litellm.UnsupportedParamsError as error:
+                # Raised before anything is sent, so what follows is still the first request.
+                rejected = {name for name in _OPTIONAL & fields.keys() if f"'{name}'" in str(error)}
+                if not rejected:
+                    _fail(self.name, error)
+                self._unsupported |= rejected
+            except Exception as error:
+                _fail(self.name, error)
+
+    def _fields(self, request: CompletionRequest) -> dict[str, Any]:
+        model, sampling = self._model, request.sampling
+        fields: dict[str, Any] = {
+            "model": model.name,
+            "messages": messages_of(request),
+            "api_base": model.base_url,
+            "api_key": model.api_key,
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
             "top_p": sampling.top_p,
             "seed": sampling.seed,
             "logprobs": sampling.logprobs or None,
         }
-        arguments |= {name: value for name, value in optional.items() if value is not None}
         if request.schema is not None:
-            # not strict: strict mode makes every optional field required, and the pipeline validates anyway
-            arguments["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": request.schema_name, "schema": dict(request.schema), "strict": False},
-            }
-        return arguments
+            if "response_format" in self._unsupported:
+                fields["messages"] = prompted_messages(request)
+            fields["response_format"] = response_format(request, strictly=model.base_url is None)
+        if model.base_url and not model.api_key and not os.environ.get("OPENAI_API_KEY") and model.provider == "openai":
+            fields["api_key"] = "not-needed"  # the SDK below insists on one; a server of one's own seldom does
+        sent = {key: value for key, value in fields.items() if value is not None and key not in self._unsupported}
+        # Both, always: either one alone leaves retries on, and num_retries also changes a global of litellm.
+        return sent | {"num_retries": 0, "max_retries": 0, "timeout": _NO_TIMEOUT_S}
 
 
-async def _import() -> Any:
-    """Give litellm, imported off the loop the first time: it takes seconds."""
-    return _ready or await asyncio.to_thread(_import_now)
+async def _loaded() -> ModuleType:
+    if load_litellm.cache_info().currsize:
+        return load_litellm()
+    return await asyncio.to_thread(load_litellm)
 
 
-_ready: Any = None
+async def _translated(name: str, response: Any) -> AsyncIterator[Any]:
+    try:
+        async for chunk in response:
+            yield chunk
+    except Exception as error:
+        _fail(name, error)
 
 
-def _import_now() -> Any:
-    global _ready
-    # Before the import: it reads both. Without them it downloads a price map and loads ./.env into the environment.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
-    import litellm
-
-    litellm.suppress_debug_info = True
-    _ready = litellm
-    return litellm
+# --- reading a response -----------------------------------------------------------------------------------------------
 
 
-def _text(message: Any) -> str:
-    calls = getattr(message, "tool_calls", None)
-    if calls:
-        return "".join(call.function.arguments or "" for call in calls)
-    return message.content or ""
+def _said(message: Any) -> tuple[str, bool]:
+    """Give the text of a message or delta, and whether it is a tool's arguments."""
+    if message.content:
+        return str(message.content), False
+    calls = getattr(message, "tool_calls", None) or []
+    return "".join(call.function.arguments or "" for call in calls[:1]), bool(calls)
 
 
-def _finish(reason: str | None, message: Any) -> FinishReason:
-    if getattr(message, "refusal", None):
-        return "filter"
-    return _FINISH.get(reason or "stop", "stop")
+def _refusal(message: Any) -> str | None:
+    extra = getattr(message, "provider_specific_fields", None) or {}
+    return getattr(message, "refusal", None) or extra.get("refusal")
 
 
-def _wire(request: CompletionRequest) -> Wire:
-    return "text" if request.schema is None else "json_schema"
+def _finish_reason(reason: str | None) -> FinishReason:
+    if reason == "length":
+        return "length"
+    return "filter" if reason == "content_filter" else "stop"
 
 
-def _usage(usage: Any) -> Usage | None:
+def _usage(response: Any) -> Usage | None:
+    usage = getattr(response, "usage", None)
     if usage is None or not (usage.prompt_tokens or usage.completion_tokens):
         return None
     return Usage(prompt_tokens=usage.prompt_tokens or 0, completion_tokens=usage.completion_tokens or 0)
 
 
-def _logprobs(choice: Any) -> tuple[float, ...] | None:
-    content = getattr(getattr(choice, "logprobs", None), "content", None)
-    return tuple(token.logprob for token in content) if content else None
+def _served(chunk: Any) -> str | None:
+    """Who answered: a note beside some chunks, while their own model is the one that was asked for."""
+    hidden = getattr(chunk, "_hidden_params", None)
+    served = hidden.get("provider_response_model") if isinstance(hidden, dict) else None
+    return str(served) if served else None
 
 
-def _translated(error: Exception) -> ModelError:
-    """Sort an error of litellm by its status and by the real cause behind it."""
-    said = str(error).removeprefix("litellm.").strip() or type(error).__name__
+def _logprobs(choice: Any) -> list[float]:
+    content = getattr(getattr(choice, "logprobs", None), "content", None) or []
+    return [token.logprob for token in content]
+
+
+def _request_id(response: Any) -> str | None:
+    headers = (getattr(response, "_hidden_params", None) or {}).get("additional_headers") or {}
+    return headers.get("llm_provider-x-request-id") or headers.get("llm_provider-request-id")
+
+
+def _was_cut_off(stream: Any) -> bool:
+    """A stream that ends without a finish reason is given "stop" by litellm; only its own notes tell."""
+    unknown = object()
+    notes = [getattr(stream, name, unknown) for name in ("received_finish_reason", "intermittent_finish_reason")]
+    return all(note is None for note in notes)
+
+
+def _reported_usage(stream: Any) -> bool:
+    """Usage that no chunk of the provider brought was counted by litellm with somebody else's tokenizer."""
+    return any(getattr(chunk, "usage", None) for chunk in getattr(stream, "chunks", ()))
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+_NO_KEY = re.compile(
+    r"(missing|no|set).{0,60}(api[_ ]?key|credentials)|api[_ ]?key.{0,60}(missing|not|must be) ", re.I | re.S
+)
+
+
+def _fail(name: str, error: Exception) -> NoReturn:
+    raise _model_error(name, error) from error
+
+
+def _model_error(name: str, error: Exception) -> ModelError:
+    """Translate what litellm raised; by status where the provider answered, else by what lies underneath.
+
+    ``__cause__`` is not set anywhere; the real cause is in ``__context__``. A missing key, a reset connection and a
+    body that is no JSON all arrive as a made-up status 500.
+    """
+    said = _message(error)
+    headers = getattr(error, "litellm_response_headers", None)
     status = getattr(error, "status_code", None)
-    chain = _causes(error)
-    names = {type(cause).__name__ for cause in chain}
-    outcome: Outcome
-    if "ContextWindowExceededError" in names:
-        outcome = "bug"
-        said = f"the prompt is longer than the model's context window: {said}"
-    elif "ContentPolicyViolationError" in names:
-        outcome = "refused"
-    elif "AuthenticationError" in names or any(_is_missing_key(cause) for cause in chain):
-        # litellm gives a missing key status 500; retrying it would only be slow
-        status, outcome = 401, "auth"
-        said = f"no key, or one the provider refuses; set its environment variable, for example OPENAI_API_KEY: {said}"
-    elif "Timeout" in names:
-        outcome = "timeout"
-    elif isinstance(status, int) and status in _OUTCOMES:
-        outcome = _OUTCOMES[status]
-    else:
-        outcome = "transport"
-    headers = _headers(chain)
+    if headers is not None and status is not None:
+        code = next((code for cause in _causes(error) if isinstance(code := getattr(cause, "code", None), str)), None)
+        return provider_error(name, int(status), said, code=code, headers={k.lower(): v for k, v in headers.items()})
+    root = list(_causes(error))[-1]
+    if _NO_KEY.search(said):
+        return ModelError(f"{name}: {said}", outcome="auth")
+    if isinstance(status, int) and status < 500:
+        return provider_error(name, status, said)
+    if isinstance(root, TypeError | AttributeError | KeyError | NameError):
+        return ModelError(f"{name}: {type(root).__name__} inside litellm: {root}", outcome="bug")
+    cause = str(root)
     return ModelError(
-        said,
-        outcome=outcome,
-        status=status if isinstance(status, int) else None,
-        retry_after_s=_retry_after(headers.get("retry-after")),
-        request_id=headers.get("x-request-id"),
+        f"{name}: no usable answer: {said}" + ("" if cause in said or said in cause else f" ({cause})"),
+        outcome="transport",
     )
 
 
-def _causes(error: BaseException) -> list[BaseException]:
-    """The error and what it came of; litellm leaves ``__cause__`` empty, so ``__context__`` is followed."""
-    chain: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in chain:
-        chain.append(current)
-        current = current.__cause__ or current.__context__
-    return chain
+def _message(error: Exception) -> str:
+    """litellm prefixes its class name twice and sometimes appends a traceback."""
+    said = getattr(error, "message", None) or str(error)
+    said = re.sub(r"^(litellm\.)?(\w+: )*(\w*Exception - )?", "", said)
+    return str(said).partition("\nTraceback")[0].strip() or type(error).__name__
 
 
-def _headers(chain: list[BaseException]) -> Any:
-    """The response's headers; which of the errors carries them differs by provider."""
-    for error in chain:
-        for found in (
-            getattr(error, "litellm_response_headers", None),
-            getattr(error, "headers", None),
-            getattr(getattr(error, "response", None), "headers", None),
-        ):
-            if found:
-                return found
-    return {}
-
-
-def _is_missing_key(error: BaseException) -> bool:
-    return "api_key client option must be set" in str(error) or "Missing credentials" in str(error)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header: a number, or a date."""
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass_at = email.utils.parsedate_to_datetime(value) if "," in value else None
-    return None if pass_at is None else max(0.0, pass_at.timestamp() - time.time())
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__

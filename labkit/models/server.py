@@ -1,72 +1,103 @@
 """Any labkit model over HTTP, in OpenAI's chat-completions format, with faults on demand.
 
-So that the real client path is what tests and drills exercise. It binds to loopback only and checks no key.
+So that the real client path is what tests and drills exercise. It listens on loopback only.
 
     with ModelServer(faults=Faults(error_500=0.1)) as server:
-        model = Model("openai/nearest", base_url=server.base_url, api_key="none")
+        model = Model("openai/nearest", base_url=server.base_url)
 
-    python -m labkit.models.server --port 8000
+    python -m labkit.models.server --port 8000 --fault error_500=0.1
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import hmac
 import json
 import threading
 import time
-import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
-from labkit.errors import ModelError
-from labkit.models.faults import FaultKind, Faults, Injector
+from pydantic import ValidationError
+
+from labkit.errors import ModelError, Outcome
+from labkit.models.faults import STATUS_OF, FaultKind, Faults, Injector
+from labkit.models.faulty_wire import AnswerWriter, ResetNow, error_response, json_response, reset
 from labkit.models.model import Model
-from labkit.models.offline.client import OfflineModel
-from labkit.models.protocol import Client, Completion, CompletionRequest, Message, Sampling, Usage
+from labkit.models.openai_format import ChatRequest, Envelope, models_body
+from labkit.models.protocol import Chunk, Client, Completion, CompletionRequest
+from labkit.models.resolve import client_for
+from labkit.models.spoiling import spoil
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 __all__ = ["ModelServer", "ServerCounts"]
 
-_FINISH = {"stop": "stop", "length": "length", "filter": "content_filter"}
 _STOP_WAIT_S = 10.0
+_REQUEST_BYTES = 16 * 2**20
+_REMEMBERED = 1_000
+_PIECE_CHARS = 16
+_STREAMED_AS_IT_COMES: frozenset[FaultKind | None] = frozenset(
+    {None, "duplicate_chunks", "missing_done", "slow_drip", "hang_in_body", "reset"}
+)
+_STATUS: Mapping[Outcome, int] = {"rate_limited": 429, "auth": 401, "timeout": 504, "refused": 400, "truncated": 400}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCounts:
-    """What a server has seen: completions asked for, those the client gave up on, and faults by kind."""
+    """What a server has seen since it was made.
 
-    requests: int
-    aborted: int
+    Args:
+        requests: Completions asked for, whatever became of them.
+        streamed: Those that asked for a stream.
+        rejected: Those it could not read, or with a wrong key.
+        aborted: Those the client gave up on.
+        faults: Injected faults by kind.
+    """
+
+    requests: int = 0
+    streamed: int = 0
+    rejected: int = 0
+    aborted: int = 0
     faults: Mapping[FaultKind, int]
 
 
 class ModelServer:
-    """Serves *client* on a free loopback port, on a thread and loop of its own.
+    """Serves *client* on a loopback port, on a thread and loop of its own.
 
     Args:
-        client: Who answers; the embedded model by default.
-        faults: What goes wrong; none by default. May be replaced while the server runs.
+        client: Who answers: a client, or a model by name; the embedded model by default.
+        faults: What goes wrong; none by default. May be replaced while the server runs; counts go on.
         port: 0 takes a free one.
+        api_key: What clients must send; None takes anybody.
     """
 
-    def __init__(self, client: Client | None = None, *, faults: Faults | None = None, port: int = 0) -> None:
-        self._client = client or OfflineModel(Model("offline/nearest"))
+    def __init__(
+        self,
+        client: str | Model | Client = "offline/nearest",
+        *,
+        faults: Faults | None = None,
+        port: int = 0,
+        api_key: str | None = None,
+    ) -> None:
+        self._client = client_for(client)
         self._injector = Injector(faults or Faults())
         self._port = port
-        self._requests = 0
-        self._aborted = 0
-        self._stopping: asyncio.Event | None = None
+        self._api_key = api_key
+        self._seen: Counter[str] = Counter()
+        self._changed = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
-        self._started = threading.Event()
         self._failure: BaseException | None = None
-        self.requests: list[Mapping[str, Any]] = []
-        """Bodies of the completions asked for, in order."""
+        self.requests: deque[Mapping[str, Any]] = deque(maxlen=_REMEMBERED)
+        """Bodies of the completions asked for, in order; the last thousand."""
 
     @property
     def base_url(self) -> str:
@@ -75,7 +106,7 @@ class ModelServer:
 
     @property
     def counts(self) -> ServerCounts:
-        return ServerCounts(requests=self._requests, aborted=self._aborted, faults=dict(self._injector.counts))
+        return ServerCounts(faults=dict(self._injector.counts), **self._seen)
 
     @property
     def faults(self) -> Faults:
@@ -83,7 +114,12 @@ class ModelServer:
 
     @faults.setter
     def faults(self, faults: Faults) -> None:
-        self._injector = Injector(faults)
+        self._injector = Injector(faults, counts=self._injector.counts)
+
+    def wait_until(self, reached: Callable[[ServerCounts], bool], *, within_s: float = 30.0) -> bool:
+        """Wait until *reached* holds for the counts, and say whether it came to that; blocks the thread."""
+        with self._changed:
+            return self._changed.wait_for(lambda: reached(self.counts), within_s)
 
     def start(self) -> Self:
         """Start serving; returns when the port is open.
@@ -91,21 +127,24 @@ class ModelServer:
         Raises:
             OSError: The port is taken.
         """
+        open_ = threading.Event()
+        self._failure = None
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve()), name="labkit-model-server", daemon=True
+            target=lambda: asyncio.run(self._serve(open_)), name="labkit-model-server", daemon=True
         )
         self._thread.start()
-        self._started.wait()
+        open_.wait()
         if self._failure is not None:
             raise self._failure
         return self
 
     def stop(self) -> None:
         """Stop serving, also with requests that hang."""
-        if self._loop is not None and self._stopping is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        if self._thread is not None:
-            self._thread.join(_STOP_WAIT_S)
+        if self._thread is None or not self._thread.is_alive():
+            return
+        assert self._loop is not None and self._stopping is not None
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(_STOP_WAIT_S)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -115,200 +154,167 @@ class ModelServer:
     ) -> None:
         self.stop()
 
-    async def _serve(self) -> None:
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    async def _serve(self, open_: threading.Event) -> None:
         from aiohttp import web
 
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        app = web.Application(client_max_size=16 * 2**20)
-        app.router.add_post("/v1/chat/completions", self._complete)
+        app = web.Application(client_max_size=_REQUEST_BYTES)
+        app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._health)
         # handler_cancellation: a client that goes away ends its request, so that it can be counted
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
         try:
             await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", self._port)
-            await site.start()
-            self._port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+            await web.TCPSite(runner, "127.0.0.1", self._port).start()
+            self._port = runner.addresses[0][1]
         except BaseException as error:
             self._failure = error
+            await runner.cleanup()
             return
         finally:
-            self._started.set()
+            open_.set()
         await self._stopping.wait()
         await runner.cleanup()
 
-    async def _health(self, request: web.Request) -> web.Response:
-        from aiohttp import web
+    def _count(self, what: str) -> None:
+        with self._changed:
+            self._seen[what] += 1
+            self._changed.notify_all()
 
-        return web.json_response({"status": "ok"})
+    def _draw(self, *, streamed: bool) -> FaultKind | None:
+        with self._changed:
+            fault = self._injector.draw(streamed=streamed)
+            self._changed.notify_all()
+        return fault
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return json_response({"status": "ok"})
 
     async def _models(self, request: web.Request) -> web.Response:
+        if not self._may_ask(request):
+            return error_response(401, "Incorrect API key provided", "none", code="invalid_api_key")
+        return json_response(models_body(self._client.name))
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
         from aiohttp import web
 
-        listed = {"id": self._client.name, "object": "model", "created": 0, "owned_by": "labkit"}
-        return web.json_response({"object": "list", "data": [listed]})
-
-    async def _complete(self, request: web.Request) -> web.StreamResponse:
-        self._requests += 1
+        self._count("requests")
+        request_id = f"chatcmpl-{self._seen['requests']:08d}"
         try:
-            return await self._answer(request)
-        except (asyncio.CancelledError, ConnectionResetError):
-            self._aborted += 1
+            return await self._answer(request, request_id)
+        except ResetNow:
+            reset(request)
+        except asyncio.CancelledError:
+            if self._stopping is not None and not self._stopping.is_set():
+                self._count("aborted")
             raise
+        except ConnectionResetError:
+            self._count("aborted")
+        return web.Response()  # to nobody; raising would log a client that went away as an error of the server
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    def _may_ask(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "").encode()
+        return self._api_key is None or hmac.compare_digest(given, f"Bearer {self._api_key}".encode())
+
+    async def _answer(self, request: web.Request, request_id: str) -> web.StreamResponse:
+        raw = await request.read()
+        if not self._may_ask(request):
+            self._count("rejected")
+            return error_response(401, "Incorrect API key provided", request_id, code="invalid_api_key")
         try:
-            body = await request.json()
-            asked = _read_request(body)
-        except (ValueError, KeyError, TypeError) as error:
-            return _error(400, f"not a chat-completions request: {error}", "invalid_request_error")
-        self.requests.append(body)
-        fault = self._injector.draw()
-        if fault == "error_500":
-            return _error(500, "the server had an error (injected)", "server_error")
-        if fault == "rate_limited":
-            headers = {"Retry-After": f"{self.faults.retry_after_s:g}"}
-            return _error(429, "rate limit reached (injected)", "rate_limit_error", headers)
+            asked = ChatRequest.model_validate_json(raw)
+        except ValidationError as error:
+            self._count("rejected")
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "body"
+            return error_response(400, f"not a chat-completions request: {where}: {first['msg']}", request_id)
+        self.requests.append(json.loads(raw))
+        if asked.stream:
+            self._count("streamed")
+        injector = self._injector
+        fault = self._draw(streamed=asked.stream)
+        if delay_s := injector.delay_s():
+            await asyncio.sleep(delay_s)
+        if fault is not None and fault in STATUS_OF:
+            retry_after_s = injector.faults.retry_after_s if fault == "rate_limited" else None
+            return error_response(STATUS_OF[fault], f"{fault} (injected)", request_id, retry_after_s=retry_after_s)
         if fault == "hang":
-            await asyncio.Event().wait()
+            await asyncio.get_running_loop().create_future()
         try:
-            completion = await self._client.complete(asked)
+            return await self._write(request, asked, request_id, fault)
         except ModelError as error:
-            return _error(error.status or 502, str(error), "server_error")
-        if fault == "malformed":
-            half = completion.text[: max(1, len(completion.text) // 2)]
-            completion = replace(completion, text=f"Certainly! Here you go: {half}")
-        model = str(body.get("model", self._client.name))
-        if body.get("stream"):
-            usage_wanted = bool((body.get("stream_options") or {}).get("include_usage"))
-            return await _stream(request, completion, model, usage_wanted, as_tool=_tool_name(body))
-        return _whole(completion, model, as_tool=_tool_name(body), logprobs=asked.sampling.logprobs)
+            status = error.status or _STATUS.get(error.outcome, 502)
+            code = "content_filter" if error.outcome == "refused" else None
+            return error_response(status, str(error), request_id, code=code, retry_after_s=error.retry_after_s)
 
+    async def _write(
+        self, request: web.Request, asked: ChatRequest, request_id: str, fault: FaultKind | None
+    ) -> web.StreamResponse:
+        tool = asked.forced_tool
+        writer = AnswerWriter(
+            envelope=Envelope(
+                id=request_id,
+                created=int(time.time()),
+                model=self._client.name,
+                tool=tool.name if tool else None,
+            ),
+            fault=fault,
+            drip_s=self.faults.drip_s,
+            wants_usage=asked.wants_usage,
+        )
+        question = asked.as_request()
+        if not asked.stream:
+            return await writer.whole(request, await self._completion(question, fault))
+        async with contextlib.aclosing(self._chunks(question, fault)) as chunks:
+            # The first one before the headers: what fails at once is an error with its status.
+            first = await anext(chunks)
+            return await writer.stream(request, first, chunks)
 
-def _read_request(body: Any) -> CompletionRequest:
-    """A labkit request of an OpenAI one; the schema comes from response_format or a forced tool."""
-    messages = tuple(Message(_role(item["role"]), _text(item["content"])) for item in body["messages"])
-    if not messages:
-        raise ValueError("messages is empty")
-    given = (body.get("response_format") or {}).get("json_schema") or {}
-    schema, name = given.get("schema"), given.get("name", "answer")
-    tool = _tool_name(body)
-    if tool is not None:
-        function = next(item["function"] for item in body["tools"] if item["function"]["name"] == tool)
-        schema, name = function["parameters"], tool
-    sampling = Sampling(
-        temperature=body.get("temperature"),
-        max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
-        top_p=body.get("top_p"),
-        seed=body.get("seed"),
-        logprobs=bool(body.get("logprobs")),
-    )
-    return CompletionRequest(messages=messages, schema=schema, schema_name=name, sampling=sampling)
+    async def _completion(self, question: CompletionRequest, fault: FaultKind | None) -> Completion:
+        completion = await self._client.complete(question)
+        return spoil(completion, fault, question.schema) if fault else completion
 
-
-def _role(role: str) -> Any:
-    if role not in ("system", "developer", "user", "assistant"):
-        raise ValueError(f"role {role!r} is not served")
-    return "system" if role == "developer" else role
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    return "".join(part["text"] for part in content if part["type"] == "text")
-
-
-def _tool_name(body: Mapping[str, Any]) -> str | None:
-    choice = body.get("tool_choice")
-    return choice["function"]["name"] if isinstance(choice, dict) else None
-
-
-def _error(status: int, message: str, kind: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    from aiohttp import web
-
-    body = {"error": {"message": message, "type": kind, "param": None, "code": None}}
-    return web.json_response(body, status=status, headers={"x-request-id": _request_id(), **(headers or {})})
-
-
-def _whole(completion: Completion, model: str, *, as_tool: str | None, logprobs: bool) -> web.Response:
-    from aiohttp import web
-
-    choice: dict[str, Any] = {"index": 0, "finish_reason": _FINISH[completion.finish_reason], "logprobs": None}
-    if as_tool is None:
-        choice["message"] = {"role": "assistant", "content": completion.text, "refusal": None}
-    else:
-        call = {"id": "call_1", "type": "function", "function": {"name": as_tool, "arguments": completion.text}}
-        choice["message"] = {"role": "assistant", "content": None, "tool_calls": [call]}
-    if logprobs and completion.logprobs is not None:
-        tokens = [{"token": "", "logprob": value, "bytes": None, "top_logprobs": []} for value in completion.logprobs]
-        choice["logprobs"] = {"content": tokens, "refusal": None}
-    body = _envelope("chat.completion", model) | {"choices": [choice], "usage": _usage(completion.usage)}
-    return web.json_response(body, headers={"x-request-id": body["id"]})
-
-
-async def _stream(
-    request: web.Request, completion: Completion, model: str, usage_wanted: bool, *, as_tool: str | None
-) -> web.StreamResponse:
-    """The answer in pieces of a few characters, as server-sent events."""
-    from aiohttp import web
-
-    envelope = _envelope("chat.completion.chunk", model)
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "x-request-id": envelope["id"]})
-    await response.prepare(request)
-
-    async def send(data: Mapping[str, Any]) -> None:
-        await response.write(b"data: " + json.dumps({**envelope, **data}).encode() + b"\n\n")
-
-    def choice(delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
-        return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]}
-
-    await send(choice({"role": "assistant", "content": None if as_tool else ""}))
-    for start in range(0, len(completion.text), 8):
-        piece = completion.text[start : start + 8]
-        if as_tool is None:
-            await send(choice({"content": piece}))
-        else:
-            call = {"index": 0, "function": {"arguments": piece}}
-            if start == 0:
-                call |= {"id": "call_1", "type": "function", "function": {"name": as_tool, "arguments": piece}}
-            await send(choice({"tool_calls": [call]}))
-    await send(choice({}, _FINISH[completion.finish_reason]))
-    if usage_wanted:
-        await send({"choices": [], "usage": _usage(completion.usage)})
-    await response.write(b"data: [DONE]\n\n")
-    await response.write_eof()
-    return response
-
-
-def _envelope(kind: str, model: str) -> dict[str, Any]:
-    return {"id": _request_id(), "object": kind, "created": int(time.time()), "model": model}
-
-
-def _usage(usage: Usage | None) -> dict[str, int] | None:
-    if usage is None:
-        return None
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-    }
-
-
-def _request_id() -> str:
-    return f"chatcmpl-{uuid.uuid4().hex}"
+    async def _chunks(self, question: CompletionRequest, fault: FaultKind | None) -> AsyncGenerator[Chunk, None]:
+        if fault in _STREAMED_AS_IT_COMES:
+            async for chunk in self._client.stream(question):
+                yield chunk
+            return
+        completion = await self._completion(question, fault)
+        size = max(_PIECE_CHARS, len(completion.text) // 1_000)
+        for start in range(0, len(completion.text), size):
+            yield Chunk(text=completion.text[start : start + size])
+        yield Chunk(completion=completion)
 
 
 def main() -> None:
-    """Serve the embedded model in the foreground until interrupted."""
+    """Serve a model in the foreground until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m labkit.models.server", description=main.__doc__)
-    parser.add_argument("--port", type=int, default=8000)
-    server = ModelServer(port=parser.parse_args().port).start()
-    print(f"serving offline/nearest at {server.base_url}, stop with Ctrl-C", flush=True)
+    parser.add_argument("--model", default="offline/nearest", help="who answers (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the faults")
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="KIND=SHARE", help="for example error_500=0.1; may be repeated"
+    )
+    given = parser.parse_args()
     try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        server.stop()
+        shares: dict[str, Any] = {kind: float(share) for kind, _, share in (f.partition("=") for f in given.fault)}
+        faults = Faults(seed=given.seed, **shares)
+    except (TypeError, ValueError) as error:
+        parser.error(f"--fault: {error}; the kinds are {', '.join(get_args(FaultKind))}")
+    server = ModelServer(given.model, faults=faults, port=given.port)
+    with server:
+        print(f"serving {given.model} at {server.base_url}, stop with Ctrl-C", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 if __name__ == "__main__":
