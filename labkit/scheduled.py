@@ -67,7 +67,7 @@ def run_notebook(
             f"{source} has no parameter {unknown[0]!r}; its cell tagged 'parameters' has {', '.join(known) or 'none'}"
         )
     executed.parent.mkdir(parents=True, exist_ok=True)
-    # Sockets in the file system where there are such: over TCP the kernel warns, rightly, that anybody here could listen.
+    # Sockets in the file system where there are such: over TCP the kernel warns, rightly, that others could listen.
     transport = "tcp" if sys.platform == "win32" else "ipc"
     began = time.perf_counter()
     try:

@@ -5,7 +5,7 @@
     runner.py     evaluate: every case asked, scored, stored as it finishes
     runs.py       EvalRun and its rows
     compare.py    two runs, paired by case
-    stats.py      the statistics under all of it, with their sources
+    stats/        the statistics under all of it, with their sources
     gate.py       pass, fail, or not enough evidence
 
 May import ``labkit.store``, ``labkit.call`` and below; knows nothing of views or notebooks but how to show progress.

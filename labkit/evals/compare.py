@@ -296,10 +296,14 @@ def _latency(name: str, a: Sequence[float], b: Sequence[float], q: float) -> Dif
         one = (a[0], b[0]) if a else (None, None)
         return Difference(name=name, unit="s", a=one[0], b=one[1], estimate=None, interval=None, higher_is_better=False)
     at_a, at_b = _percentile(a, q), _percentile(b, q)
-    interval = None
+    interval: Interval | None = None
     if q == 0.5:
-        ratio = paired_t([math.log(max(x, 1e-9)) for x in a], [math.log(max(x, 1e-9)) for x in b])
-        interval = Interval(at_a * math.expm1(ratio.low), at_a * math.expm1(ratio.high))
+        try:
+            ratio = paired_t([math.log(max(x, 1e-9)) for x in a], [math.log(max(x, 1e-9)) for x in b])
+        except TooFewCases:
+            interval = None  # every case took the same multiple of time: there is no spread to estimate from
+        else:
+            interval = Interval(at_a * math.expm1(ratio.low), at_a * math.expm1(ratio.high))
     return Difference(
         name=name, unit="s", a=at_a, b=at_b, estimate=at_b - at_a, interval=interval, higher_is_better=False
     )

@@ -14,6 +14,7 @@ from labkit.call.record import now
 from labkit.errors import QualityRegression
 from labkit.evals.compare import Comparison, compare
 from labkit.evals.runs import EvalRun
+from labkit.evals.stats import non_inferiority
 
 __all__ = ["Gate", "GateCheck", "GateResult"]
 
@@ -153,13 +154,13 @@ class Gate:
 
 def _check_regression(seen: Comparison, margin: float) -> GateCheck:
     """Non-inferiority: the whole interval of the difference above -margin passes, the whole of it below fails."""
-    low, high = seen.table.interval
-    verdict: GateVerdict = "pass" if low > -margin else "fail" if high < -margin else "inconclusive"
+    judged = non_inferiority(seen.table.only_b, seen.table.only_a, seen.table.n, margin)
+    low, high = judged.interval
     message = (
         f"pass rate {seen.table.a_rate:.1%} to {seen.table.b_rate:.1%}: "
         f"difference {low * 100:+.1f} to {high * 100:+.1f} points on {seen.table.n} cases, margin {margin * 100:g}"
     )
-    return GateCheck(name="regression", verdict=verdict, message=message, seen=seen.table.difference, limit=-margin)
+    return GateCheck(name="regression", verdict=judged.verdict, message=message, seen=judged.difference, limit=-margin)
 
 
 def _check_floor(name: str, limit: float, run: EvalRun) -> GateCheck:
