@@ -4,6 +4,8 @@ These are the names of the production runtime. ``labkit.evals``, ``labkit.views`
 their own: a service that only makes calls loads none of what they need.
 """
 
+import logging
+
 from labkit.call.cache import Cache
 from labkit.call.context import Source
 from labkit.call.fallback import RulesBased, SafeDefault, Stale
@@ -44,3 +46,6 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# A library leaves it to its user where log lines go; without this, every degraded call would print into the notebook.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

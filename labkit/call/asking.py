@@ -98,7 +98,9 @@ async def _complete(
             said += f" (no time left for another attempt after a wait of {waited_s:.2f} s)"
             break
         await asyncio.sleep(waited_s)
-    raise StepFailed(journal.failure(outcome, f"{seat.name}: {said}"))
+    if not said.startswith(seat.name):
+        said = f"{seat.name}: {said}"
+    raise StepFailed(journal.failure(outcome, said))
 
 
 async def _attempt(

@@ -10,7 +10,6 @@ What it hides and nobody here can bring back: a refusal in a stream of OpenAI's 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import time
@@ -41,7 +40,7 @@ _OPTIONAL = frozenset({"logprobs", "response_format", "seed"})
 def load_litellm() -> ModuleType:
     """Import litellm, once, with its side effects off: 2.7 s and 180 MB.
 
-    The first completion does this on a thread. A service that cannot spare the time then calls it when it starts.
+    A client does this when it is made: at the first call it would count against that call's timeout.
 
     Raises:
         MissingDependency: It is not installed.
@@ -70,6 +69,7 @@ class LitellmClient:
     def __init__(self, model: Model) -> None:
         if find_spec("litellm") is None:
             raise MissingDependency("litellm", extra="litellm", purpose=f"model {model.name!r}")
+        load_litellm()
         self._model = model
         self._unsupported: frozenset[str] = frozenset()
 
@@ -79,7 +79,7 @@ class LitellmClient:
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Answer in one piece."""
-        litellm = await _loaded()
+        litellm = load_litellm()
         began = time.perf_counter()
         wire, response = await self._send(litellm, request, {})
         if not response.choices:
@@ -102,7 +102,7 @@ class LitellmClient:
 
     async def stream(self, request: CompletionRequest) -> AsyncIterator[Chunk]:
         """Answer piece by piece."""
-        litellm = await _loaded()
+        litellm = load_litellm()
         began = time.perf_counter()
         options = {"stream": True, "stream_options": {"include_usage": True}}
         wire, response = await self._send(litellm, request, options)
@@ -188,12 +188,6 @@ class LitellmClient:
         sent = {key: value for key, value in fields.items() if value is not None and key not in self._unsupported}
         # Both, always: either one alone leaves retries on, and num_retries also changes a global of litellm.
         return sent | {"num_retries": 0, "max_retries": 0, "timeout": _NO_TIMEOUT_S}
-
-
-async def _loaded() -> ModuleType:
-    if load_litellm.cache_info().currsize:
-        return load_litellm()
-    return await asyncio.to_thread(load_litellm)
 
 
 async def _translated(name: str, response: Any) -> AsyncIterator[Any]:
