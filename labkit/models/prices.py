@@ -28,10 +28,10 @@ def price_of(model: Model) -> Price | None:
     """
     if model.price is not None:
         return model.price
-    if model.provider == "offline":
-        return _FREE
     if model.base_url is not None:
         return None
+    if model.provider == "offline":
+        return _FREE
     return _listed().get(model.name)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from labkit.errors import CallInvalid
-from labkit.models.litellm_client import LitellmClient
 from labkit.models.model import Model
-from labkit.models.offline.client import OfflineModel
 from labkit.models.protocol import Client
 
 __all__ = ["client_for"]
@@ -34,14 +32,25 @@ def client_for(model: str | Model | Client) -> Client:
 
 @lru_cache(maxsize=256)
 def _shared(model: Model) -> Client:
+    # A process speaks to one or two kinds of model: importing the clients of all would double what labkit costs.
     match _choice(model):
         case "offline":
+            from labkit.models.offline.client import OfflineModel
+
             return OfflineModel(model)
+        case "direct":
+            from labkit.models.direct import DirectClient
+
+            return DirectClient(model)
         case _:
+            from labkit.models.litellm_client import LitellmClient
+
             return LitellmClient(model)
 
 
 def _choice(model: Model) -> str:
     if model.client != "auto":
         return model.client
-    return "offline" if model.provider == "offline" and model.base_url is None else "litellm"
+    if model.base_url is not None or model.provider == "openai":
+        return "direct"
+    return "offline" if model.provider == "offline" else "litellm"

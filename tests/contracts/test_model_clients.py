@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from labkit.errors import ModelError
+from labkit.models.direct import DirectClient
 from labkit.models.faults import Faults, Faulty
 from labkit.models.litellm_client import LitellmClient
 from labkit.models.model import Model
@@ -27,7 +28,7 @@ ASKED = (Message("system", "Which intent is it?"), Message("user", "I lost my ca
 QUESTION = CompletionRequest(messages=ASKED, schema=SCHEMA, sampling=Sampling(logprobs=True))
 ANSWER = '{"intent": "lost_card"}'
 
-OVER_HTTP: dict[str, Callable[[Model], Client]] = {"litellm": LitellmClient}
+OVER_HTTP: dict[str, Callable[[Model], Client]] = {"direct": DirectClient, "litellm": LitellmClient}
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from provider import Provider, always, provider
 
 from labkit.errors import ModelError
 from labkit.models.litellm_client import LitellmClient
@@ -78,58 +77,34 @@ def test_a_missing_key_of_any_provider_is_an_auth_failure(name: str, variable: s
     assert caught.value.outcome == "auth"
 
 
-@asynccontextmanager
-async def _recording(bodies: list[Any]) -> AsyncIterator[str]:
-    """A server that writes down what it is sent, and is always down."""
-
-    async def handle(request: web.Request) -> web.Response:
-        bodies.append(await request.text())
-        return web.json_response({"message": "down"}, status=500)
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
 def test_a_provider_without_response_format_gets_the_schema_in_words():
     """The schema is not lost, and it is still one request."""
-    bodies: list[str] = []
-
-    async def scenario() -> ModelError:
-        async with _recording(bodies) as address:
-            client = LitellmClient(Model("cohere_chat/command-r", base_url=address, api_key="k"))
-            with pytest.raises(ModelError) as caught:
-                await client.complete(_request(schema=SCHEMA))
-            return caught.value
-
-    error = asyncio.run(scenario())
+    error, served = _failure("cohere_chat/command-r", _request(schema=SCHEMA))
 
     assert error.outcome == "transport"
-    assert len(bodies) == 1
-    assert "JSON Schema" in bodies[0]
+    assert len(served.bodies) == 1
+    assert "JSON Schema" in json.dumps(served.bodies[0])
 
 
 def test_a_provider_without_seed_and_log_probabilities_answers_without():
     """Who has them not can still stand in for one who has; a missing temperature would change the answers."""
-    bodies: list[str] = []
-
-    async def ask(sampling: Sampling) -> ModelError:
-        async with _recording(bodies) as address:
-            client = LitellmClient(Model("anthropic/claude-3-5-haiku-20241022", base_url=address, api_key="k"))
-            with pytest.raises(ModelError) as caught:
-                await client.complete(_request(sampling=sampling))
-            return caught.value
-
-    error = asyncio.run(ask(Sampling(seed=3, logprobs=True)))
+    error, served = _failure("anthropic/claude-3-5-haiku-20241022", _request(sampling=Sampling(seed=3, logprobs=True)))
 
     assert error.outcome == "transport"
-    assert len(bodies) == 1
+    assert len(served.bodies) == 1
+
+
+def _failure(name: str, request: CompletionRequest) -> tuple[ModelError, Provider]:
+    """Ask a provider that is always down."""
+
+    async def scenario() -> tuple[ModelError, Provider]:
+        async with provider(always({"message": "down"}, status=500)) as served:
+            client = LitellmClient(Model(name, base_url=served.origin, api_key="k"))
+            with pytest.raises(ModelError) as caught:
+                await client.complete(request)
+            return caught.value, served
+
+    return asyncio.run(scenario())
 
 
 def _request(**changes: Any) -> CompletionRequest:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from labkit.errors import CallInvalid
+from labkit.models.direct import DirectClient
 from labkit.models.litellm_client import LitellmClient
 from labkit.models.model import Model
 from labkit.models.offline.client import OfflineModel
@@ -19,6 +20,9 @@ from labkit.models.scripted import ScriptedModel
     [
         ("offline/nearest", OfflineModel),
         (Model("offline/nearest", client="offline"), OfflineModel),
+        ("openai/gpt-4o-mini", DirectClient),
+        (Model("ollama_chat/llama3.2", base_url="http://127.0.0.1:1/v1"), DirectClient),
+        (Model("offline/nearest", base_url="http://127.0.0.1:1/v1"), DirectClient),
         ("anthropic/claude-sonnet-4-5", LitellmClient),
         ("ollama_chat/llama3.2", LitellmClient),
         (Model("openai/gpt-4o-mini", client="litellm"), LitellmClient),
