@@ -5,7 +5,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: setup demo test lab lint browser lock clean
+.PHONY: setup demo test lab lint bench browser lock clean
 
 setup: .venv/ready
 
@@ -24,12 +24,17 @@ lab: setup
 	$(BIN)/jupyter lab $(ROOT_FLAG) --notebook-dir=notebooks
 
 test: setup browser lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 -m "not browser" --cov --cov-report=
+	$(BIN)/python -m pytest -m browser --cov --cov-append --cov-report=term
 
 lint: setup
 	$(BIN)/ruff format --check labkit tests notebooks datasets benchmarks
 	$(BIN)/ruff check labkit tests notebooks datasets benchmarks
 	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/stats_false_positives.py
 
 # Browser tests need Chromium from the distribution; where it cannot be installed they are skipped, saying so.
 browser:

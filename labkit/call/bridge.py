@@ -55,8 +55,8 @@ class _LoopThread:
             task = self._loop.create_task(work, context=context)
             task.add_done_callback(finish)
 
-        self._loop.call_soon_threadsafe(start)
         try:
+            self._loop.call_soon_threadsafe(start)
             return done.result()
         except BaseException:
             if not done.done():  # this thread was interrupted: stop spending before saying so

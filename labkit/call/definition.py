@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import BaseModel
+import pydantic
 
 from labkit.call.context import Source
 from labkit.call.fallback import RulesBased, SafeDefault, Stale
@@ -42,7 +42,7 @@ class Definition:
     """The parts of a ``GuardedCall``, ready to run."""
 
     name: str
-    input_type: type[BaseModel]
+    input_type: type[pydantic.BaseModel]
     output: OutputType
     prompt: Prompt
     seat: Seat

@@ -21,7 +21,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel
+import pydantic
 from pydantic_core import to_jsonable_python
 
 __all__ = ["canonical_json", "describe", "digest", "operations"]
@@ -73,7 +73,7 @@ def _describe(thing: Any, seen: frozenset[int]) -> Any:
         return _describe_function(thing, seen)
     if isinstance(thing, type):
         return _describe_class(thing, seen)
-    if isinstance(thing, BaseModel):
+    if isinstance(thing, pydantic.BaseModel):
         return {"type": type(thing).__name__, "value": to_jsonable_python(thing, fallback=repr)}
     if dataclasses.is_dataclass(thing):
         shown = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if f.compare and f.repr}
@@ -105,7 +105,7 @@ def _describe_function(function: types.FunctionType, seen: frozenset[int]) -> An
 def _describe_class(cls: type, seen: frozenset[int]) -> Any:
     if issubclass(cls, enum.Enum):
         return {"enum": cls.__name__, "members": [[member.name, _describe(member.value, seen)] for member in cls]}
-    if not issubclass(cls, BaseModel):
+    if not issubclass(cls, pydantic.BaseModel):
         own = {name: member for name, member in vars(cls).items() if not name.startswith("__") or callable(member)}
         followed = {n: _own(m, cls.__module__, seen) for n, m in own.items() if _is_plain(m)}
         return {"class": cls.__name__, "members": followed}

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel
+# Written as pydantic.BaseModel throughout: pydantic loads it at its first use, a third of what `import labkit` took.
+import pydantic
 
 from labkit.call import pipeline
 from labkit.call.bridge import run_sync
@@ -60,7 +61,7 @@ class GuardedCall(Generic[Out]):
         self,
         name: str,
         *,
-        input: type[BaseModel],
+        input: type[pydantic.BaseModel],
         output: type[Out],
         prompt: Prompt,
         model: str | Model | Client,
@@ -82,7 +83,7 @@ class GuardedCall(Generic[Out]):
             raise CallInvalid(
                 f"a call's name is a letter, then letters, digits, '-' or '_', at most 64: {name!r} is not"
             )
-        if not (isinstance(input, type) and issubclass(input, BaseModel)):
+        if not (isinstance(input, type) and issubclass(input, pydantic.BaseModel)):
             raise CallInvalid(f"{name}: input={input!r} must be a pydantic model class, so that fields have names")
         if not isinstance(prompt, Prompt):
             raise CallInvalid(
@@ -127,7 +128,7 @@ class GuardedCall(Generic[Out]):
         return self._plan.name
 
     @property
-    def input(self) -> type[BaseModel]:
+    def input(self) -> type[pydantic.BaseModel]:
         """The input model."""
         return self._plan.input_type
 

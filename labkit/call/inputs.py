@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+import pydantic
 
 from labkit.call.result import FieldError, Reason
 from labkit.call.steps import StepFailed
 
 __all__ = ["Normalization", "field_errors", "normalize_text", "take", "validate"]
 
-In = TypeVar("In", bound=BaseModel)
+In = TypeVar("In", bound="pydantic.BaseModel")
 
 # Control characters but tab and newline, lone surrogates, zero-width and bidirectional controls: none of them can be
 # seen, and each has been used to smuggle text past a reader. The joiners U+200C and U+200D stay: Persian and emoji
@@ -70,7 +70,7 @@ def take(input_type: type[In], given: tuple[Any, ...], fields: Mapping[str, Any]
     value = given[0]
     if isinstance(value, input_type):
         return value
-    if isinstance(value, BaseModel):
+    if isinstance(value, pydantic.BaseModel):
         return value.model_dump()
     if isinstance(value, Mapping):
         return dict(value)
@@ -98,7 +98,7 @@ def validate(input_type: type[In], raw: Any, options: Normalization) -> In:
         return input_type.model_validate(clean, by_name=True if is_model else None)
     except RecursionError as error:
         raise _rejected("the input is nested too deeply to be read; flatten it") from error
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         errors = field_errors(error)
         raise StepFailed(
             Reason(
@@ -110,7 +110,7 @@ def validate(input_type: type[In], raw: Any, options: Normalization) -> In:
         ) from error
 
 
-def field_errors(error: ValidationError) -> tuple[FieldError, ...]:
+def field_errors(error: pydantic.ValidationError) -> tuple[FieldError, ...]:
     """Pydantic's faults as dotted paths and sentences, without the values: they may be private."""
     return tuple(
         FieldError(path=".".join(str(part) for part in fault["loc"]), type=fault["type"], message=fault["msg"])
@@ -139,7 +139,7 @@ def _count_chars(data: Any, limit: int) -> int:
             total += len(item)
         elif isinstance(item, Mapping):
             queue.extend(item.values())
-        elif isinstance(item, BaseModel):
+        elif isinstance(item, pydantic.BaseModel):
             queue.extend(dict(item).values())
         elif isinstance(item, (list, tuple, set, frozenset)):
             queue.extend(item)
@@ -151,7 +151,7 @@ def _normalize(data: Any, options: Normalization) -> Any:
         return normalize_text(data, options)
     if isinstance(data, dict):
         return {key: _normalize(item, options) for key, item in data.items()}
-    if isinstance(data, BaseModel):
+    if isinstance(data, pydantic.BaseModel):
         clean = {name: _normalize(item, options) for name, item in data}
         return data if clean == dict(data) else type(data).model_validate(clean)
     if type(data) in (list, tuple, set, frozenset):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+import pydantic
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import to_jsonable_python
 
@@ -34,7 +34,7 @@ class OutputType:
         self.wanted = wanted
         self.name = getattr(wanted, "__name__", str(wanted))
         try:
-            self._adapter: TypeAdapter[Any] = TypeAdapter(wanted)
+            self._adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(wanted)
             full_schema = self._adapter.json_schema()
         except (PydanticSchemaGenerationError, PydanticUserError) as error:
             raise CallInvalid(f"output={self.name}: pydantic cannot make a schema of it: {error.message}") from error
@@ -72,16 +72,16 @@ class OutputType:
     def _checked(self, data: Any) -> Any:
         try:
             return self._adapter.validate_python(data)
-        except ValidationError as error:
+        except pydantic.ValidationError as error:
             raise self._failed(error) from error
 
     def _strict(self, text: str) -> Any:
         try:
             return self._adapter.validate_json(text, strict=True)
-        except ValidationError as error:
+        except pydantic.ValidationError as error:
             raise self._failed(error) from error
 
-    def _failed(self, error: ValidationError) -> StepFailed:
+    def _failed(self, error: pydantic.ValidationError) -> StepFailed:
         errors = field_errors(error)
         return StepFailed(
             Reason(
@@ -113,6 +113,6 @@ class OutputType:
     def _accepts_none(self) -> bool:
         try:
             self._adapter.validate_python(None)
-        except ValidationError:
+        except pydantic.ValidationError:
             return False
         return True

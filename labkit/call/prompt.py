@@ -9,9 +9,9 @@ from typing import Any
 
 import jinja2
 import jinja2.meta
+import pydantic
 from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import BaseModel
 
 from labkit.call.result import Reason
 from labkit.call.steps import StepFailed
@@ -61,7 +61,7 @@ class Prompt:
         templates.append(_Template.compile("user", self.user, self.values))
         object.__setattr__(self, "_templates", tuple(templates))
 
-    def check(self, input_type: type[BaseModel], context_names: frozenset[str]) -> None:
+    def check(self, input_type: type[pydantic.BaseModel], context_names: frozenset[str]) -> None:
         """Refuse a template that reads a field or a source that is not there.
 
         Raises:
@@ -70,7 +70,7 @@ class Prompt:
         for template in self._templates:
             template.check(input_type, context_names)
 
-    def render(self, value: BaseModel, context: Mapping[str, Any]) -> tuple[Message, ...]:
+    def render(self, value: pydantic.BaseModel, context: Mapping[str, Any]) -> tuple[Message, ...]:
         """Write the messages.
 
         Raises:
@@ -110,7 +110,7 @@ class _Template:
                 raise CallInvalid(f"{role} template: {error}") from error
         return cls(role=role, tree=tree, compiled=compiled, values=values, fixed=fixed)
 
-    def check(self, input_type: type[BaseModel], context_names: frozenset[str]) -> None:
+    def check(self, input_type: type[pydantic.BaseModel], context_names: frozenset[str]) -> None:
         for reference in self.tree.find_all(nodes.Getattr):
             if not isinstance(reference.node, nodes.Name):
                 continue
@@ -129,7 +129,7 @@ class _Template:
                     )
                 )
 
-    def render(self, value: BaseModel, context: Mapping[str, Any]) -> Message:
+    def render(self, value: pydantic.BaseModel, context: Mapping[str, Any]) -> Message:
         if self.fixed is not None:
             return self.fixed
         try:
@@ -140,5 +140,5 @@ class _Template:
             ) from error
 
 
-def _has_attribute(input_type: type[BaseModel], name: str) -> bool:
+def _has_attribute(input_type: type[pydantic.BaseModel], name: str) -> bool:
     return name in input_type.model_fields or name in input_type.model_computed_fields or hasattr(input_type, name)

@@ -7,10 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-pytestmark = pytest.mark.xdist_group("lab")
-
 NOTEBOOK = "notebooks/02_compare_prompts.ipynb"
 
 
