@@ -4,17 +4,19 @@
     model.py            Model: which model to ask, and how
     resolve.py          from a Model to the client that speaks to it
     offline/            the embedded model: no key, no network
-    direct.py           OpenAI's chat-completions format over aiohttp
+    direct.py           OpenAI's format over aiohttp; chat_response.py, event_stream.py read what comes back,
+                        http_session.py keeps the connections
     litellm_client.py   every other provider; the only file that knows litellm
     scripted.py         a model for tests
     schema_wire.py      how a JSON Schema travels to a provider
     provider_errors.py  what a provider's HTTP status means
-    prices.py           what a completion costs
-    faults.py           what goes wrong on purpose, in process
-    server.py           any client as an OpenAI-compatible HTTP server, with the same faults
+    prices.py           what a completion costs; estimates.py counts tokens that nobody reported
+    faults.py           what goes wrong on purpose, also in process; spoiling.py makes an answer worse
+    server.py           any client over HTTP with the same faults; openai_format.py has its bodies, faulty_wire.py
+                        writes them
 
 May import ``labkit.errors``. Nothing here retries, times out, reads an answer as JSON, or knows what a guarded call is:
-that is ``labkit.call``. aiohttp and litellm are imported by the first call that needs them.
+that is ``labkit.call``. aiohttp is imported by the first call that needs it, litellm when its client is made.
 """
 
 from labkit.models.model import Model, Price

@@ -1,0 +1,53 @@
+"""The whole call against a provider that fails the way providers do, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from desk import Triage, support_desk
+
+import labkit as lk
+from labkit.models.faults import Faults
+from labkit.models.server import ModelServer
+
+FAULTS = Faults(seed=11, error_500=0.15, rate_limited=0.1, malformed=0.1, hang=0.05, retry_after_s=0.01)
+
+
+def test_every_call_answers_and_every_request_is_accounted_for():
+    """Nothing raises, nothing is left without an answer, and the server saw exactly the attempts that were recorded."""
+    with ModelServer(faults=FAULTS) as server:
+        desk = support_desk(
+            policy=lk.Policy(
+                deadline_s=30, attempt=lk.Attempt(total_s=1.0), retry=lk.Retry(max_attempts=3, backoff_s=0.01), reask=1
+            ),
+            fallbacks=[lk.SafeDefault(Triage(intent="card_arrival", urgency=3))],
+        ).replace(model=lk.Model("openai/nearest", base_url=server.base_url, api_key="none"))
+
+        async def burst() -> list[lk.Result[Triage]]:
+            return await asyncio.gather(*(desk.acall(text=f"Where is card number {n}?") for n in range(60)))
+
+        results = asyncio.run(burst())
+        counts = server.counts
+
+    attempts = [attempt for result in results for attempt in result.attempts]
+    outcomes = Counter(attempt.outcome for attempt in attempts)
+    assert all(result.ok for result in results)
+    assert all(result.degraded == (result.source == "default") for result in results)
+    assert len(attempts) == counts.requests
+    assert outcomes["rate_limited"] == counts.faults["rate_limited"]
+    assert outcomes["timeout"] >= counts.faults["hang"] > 0
+    assert {"transport", "ok"} <= outcomes.keys()
+
+
+def test_a_missing_key_is_not_asked_again_about(monkeypatch: pytest.MonkeyPatch):
+    """An auth failure goes straight to the fallback, and the reason can be read."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    desk = support_desk(policy=lk.Policy(retry=lk.Retry(max_attempts=3))).replace(model="openai/gpt-4o-mini")
+
+    reason = desk(text="hello").reason
+
+    assert reason is not None
+    assert (reason.step, reason.outcome) == ("model", "auth")
+    assert "OPENAI_API_KEY" in reason.message
