@@ -184,7 +184,7 @@ class DirectClient:
         return wire if takes_any_root or request.schema.get("type") == "object" else "prompted"
 
     async def _send(self, route: Route, payload: Mapping[str, Any]) -> aiohttp.ClientResponse:
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **route.headers}
         if key := self._key():
             headers["Authorization"] = f"Bearer {key}"
         return await (await session()).post(
@@ -192,7 +192,7 @@ class DirectClient:
             data=_encode(payload).encode(),
             headers=headers,
             proxy=route.proxy,
-            proxy_auth=route.proxy_auth,
+            proxy_headers=route.proxy_headers,
             ssl=route.tls,
             allow_redirects=False,  # a POST that is redirected loses its body or its key
         )

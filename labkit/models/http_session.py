@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import base64
 import contextlib
 import os
 import ssl
 import threading
 import urllib.request
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -94,11 +95,20 @@ def _close_the_rest() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where a request goes, and how it gets there."""
+    """Where a request goes, and how it gets there.
+
+    Args:
+        url: Where it goes.
+        proxy: Through which proxy; without its password.
+        headers: To send with the request: to the proxy, where that reads them.
+        proxy_headers: To send when the proxy is asked for a tunnel, which TLS needs.
+        tls: Whom to trust; True is for addresses without TLS.
+    """
 
     url: URL
     proxy: URL | None
-    proxy_auth: aiohttp.BasicAuth | None
+    headers: Mapping[str, str]
+    proxy_headers: Mapping[str, str] | None
     tls: ssl.SSLContext | bool
 
 
@@ -117,18 +127,25 @@ def route_to(url: str) -> Route:
 
 @lru_cache(maxsize=256)
 def _route(url: str, proxies: tuple[str | None, ...], certificates: tuple[str | None, ...]) -> Route:
-    import aiohttp
     from yarl import URL
 
     target = URL(url)
+    is_tls = target.scheme == "https"
     proxy = _proxy(target)
-    user = proxy.user if proxy is not None else None
+    credentials = {} if proxy is None else _basic_auth(proxy.user, proxy.password)
     return Route(
         url=target,
         proxy=proxy.with_user(None) if proxy is not None else None,
-        proxy_auth=aiohttp.BasicAuth(user, proxy.password or "") if user and proxy is not None else None,
-        tls=_trusting(*certificates) if target.scheme == "https" else True,
+        headers={} if is_tls else credentials,
+        proxy_headers=credentials if is_tls and credentials else None,
+        tls=_trusting(*certificates) if is_tls else True,
     )
+
+
+def _basic_auth(user: str | None, password: str | None) -> dict[str, str]:
+    if not user:
+        return {}
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(f"{user}:{password or ''}".encode()).decode()}
 
 
 def _proxy(target: URL) -> URL | None:

@@ -311,10 +311,9 @@ def main() -> None:
     except (TypeError, ValueError) as error:
         parser.error(f"--fault: {error}; the kinds are {', '.join(get_args(FaultKind))}")
     server = ModelServer(given.model, faults=faults, port=given.port)
-    with server:
+    with contextlib.suppress(KeyboardInterrupt), server:
         print(f"serving {given.model} at {server.base_url}, stop with Ctrl-C", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

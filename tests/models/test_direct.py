@@ -252,6 +252,24 @@ def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     assert proxy.headers[0]["Proxy-Authorization"] == "Basic dXNlcjpwQHNz"  # user:p@ss
 
 
+def test_a_proxy_that_refuses_says_so(monkeypatch: pytest.MonkeyPatch):
+    """It is asked for a tunnel with its password, and its refusal is a matter of keys."""
+
+    async def scenario() -> tuple[ModelError, Provider]:
+        async with provider(always(b"", status=407)) as proxy:
+            monkeypatch.setenv("https_proxy", proxy.origin.replace("http://", "http://user:other@"))
+            client = DirectClient(Model("openai/m", base_url="https://127.0.0.1:1/v1"))
+            with pytest.raises(ModelError) as caught:
+                await client.complete(_request())
+            return caught.value, proxy
+
+    error, proxy = asyncio.run(scenario())
+
+    assert (error.outcome, error.status) == ("auth", 407)
+    assert "proxy" in str(error) and "other" not in str(error)
+    assert proxy.headers[0]["Proxy-Authorization"] == "Basic dXNlcjpvdGhlcg=="  # user:other
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command to make a certificate")
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 def test_certificates_to_trust_come_from_the_environment(
