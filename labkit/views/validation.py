@@ -200,7 +200,7 @@ class ValidationView(View):
                 h("span", f"{row.case_id} · raw answer of attempt {attempt.n}: {attempt.outcome}", class_="lk-mut")
             )
             parts.append(h("pre", _with_faults_marked(attempt)))
-            if attempt.message:
+            if attempt.message and (reason is None or attempt.message != reason.message):
                 parts.append(h("p", attempt.message, class_="lk-no"))
         if not row.result.attempts:
             parts.append(h("p", f"{row.case_id} · the model was not asked", class_="lk-mut"))
