@@ -37,8 +37,8 @@ def test_a_case_is_opened_and_the_saved_notebook_still_shows_it(open_notebook: C
     third.click()
     view.locator(".lk-asked", has_text=case_id).wait_for()
 
-    assert view.locator(".lk-pane.lk-a dd").first.inner_text().strip()
-    assert view.locator(".lk-pane.lk-b dd").first.inner_text().strip()
+    assert view.locator(".lk-pane.lk-a dd").first.text_content().strip()
+    assert view.locator(".lk-pane.lk-b dd").first.text_content().strip()
     static = book.page.locator(".labkit-static", has_text=case_id).first
     assert not static.is_visible()
 
@@ -100,8 +100,8 @@ def test_another_prompt_gives_another_result(lab: Any, open_notebook: Callable[[
         book = open_notebook(name)
         assert book.run_all()
         heading = book.page.locator(".labkit.lk-live h2").first
-        heading.wait_for()
-        headlines.append(heading.inner_text())
+        heading.wait_for(state="attached")
+        headlines.append(heading.text_content())
 
     assert headlines[0].startswith("few-shot is better than labels-only by")
     assert headlines[1] != headlines[0]
