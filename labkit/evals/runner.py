@@ -89,21 +89,8 @@ async def aevaluate(
         raise ValueError("two scorers have the same name: rename one, their scores could not be told apart")
     shown = progress_for(progress)
     kept = store if isinstance(store, RunStore) else RunStore(store)
-    started = datetime.now(UTC)
-    run_id = run_id or f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    about = {
-        "model": call.model, "fingerprint": call.fingerprint, "versions": dict(call.versions),
-        "dataset": dataset.name, "dataset_hash": dataset.hash, "scorers": hashes,
-        "deadline_s": call.policy.deadline_s, "repeats": repeats,
-    }  # fmt: skip
+    heading = _heading(call, dataset, hashes, repeats, run_id)
     units = [(case, repeat) for case in dataset for repeat in range(repeats)]
-    heading = StoredRun(
-        run_id=run_id, call=call.name, started_at=started.isoformat(timespec="milliseconds"), about=about
-    )
-    kept.begin(
-        heading,
-        [PlannedUnit(case_id=c.id, repeat=r, case=c.model_dump(mode="json")) for c, r in units],
-    )
     rows: dict[tuple[str, int], Row] = {}
     count = _Count(call.name, len(units))
     waiting = iter(units)
@@ -118,25 +105,26 @@ async def aevaluate(
                 scores={judge.name: score_case(judge, case, result) for judge in judges},
                 finished_at=now(),
             )
-            kept.add(run_id, _stored(row))
+            kept.add(heading.run_id, _stored(row))
             rows[case.id, repeat] = row
             shown.show(count.with_one_more(result))
 
     try:
+        plan = [
+            PlannedUnit(case_id=case.id, repeat=repeat, case=case.model_dump(mode="json")) for case, repeat in units
+        ]
+        kept.begin(heading, plan)
         # a fixed crew over one iterator: memory and tasks do not grow with the dataset
         async with asyncio.TaskGroup() as crew:
             for _ in range(min(concurrency, len(units))):
                 crew.create_task(work())
-        kept.finish(run_id, count.elapsed_s())
+        kept.finish(heading.run_id, count.elapsed_s())
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from failures  # one worker's failure stopped the others; it is the news
     finally:
         if kept is not store:
             kept.close()
-    return _run(
-        replace(heading, elapsed_s=count.elapsed_s()),
-        [rows[case.id, repeat] for case, repeat in units],
-    )
+    return _run(replace(heading, elapsed_s=count.elapsed_s()), [rows[case.id, repeat] for case, repeat in units])
 
 
 def load_run(run_id: str, *, store: str | RunStore | None = None) -> EvalRun:
@@ -156,6 +144,27 @@ def load_run(run_id: str, *, store: str | RunStore | None = None) -> EvalRun:
     if missing:
         raise StoreError(f"run {run_id!r} was not finished: {missing} of {len(plan)} cases have no row; evaluate again")
     return _run(heading, [_read(unit, found[unit.case_id, unit.repeat]) for unit in plan])
+
+
+def _heading(
+    call: GuardedCall[Any], dataset: Dataset, scorers: dict[str, str], repeats: int, run_id: str | None
+) -> StoredRun:
+    started = datetime.now(UTC)
+    return StoredRun(
+        run_id=run_id or f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        call=call.name,
+        started_at=started.isoformat(timespec="milliseconds"),
+        about={
+            "model": call.model,
+            "fingerprint": call.fingerprint,
+            "versions": dict(call.versions),
+            "dataset": dataset.name,
+            "dataset_hash": dataset.hash,
+            "scorers": scorers,
+            "deadline_s": call.policy.deadline_s,
+            "repeats": repeats,
+        },
+    )
 
 
 def _run(heading: StoredRun, rows: Sequence[Row]) -> EvalRun:

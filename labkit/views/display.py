@@ -13,6 +13,7 @@ import functools
 import logging
 import os
 import uuid
+from abc import ABC, abstractmethod
 from importlib.resources import files
 from typing import Any
 
@@ -41,7 +42,7 @@ class Action(BaseModel):
     value: str = Field(default="", max_length=1_000)
 
 
-class View:
+class View(ABC):
     """What all views share. A view renders itself in regions and changes its state when told of an action."""
 
     title = "labkit"
@@ -63,17 +64,17 @@ class View:
         """Give the view as one static element, for a page that holds several."""
         return h("div", self._page(live=False, rows=rows), class_="labkit labkit-static")
 
+    @abstractmethod
     def act(self, action: Action) -> None:
         """Do what the person did: change the state. An unknown action changes nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _page(self, *, live: bool, rows: int) -> Safe:
         """The whole view; a live one marks its parts with data-region and what can be clicked with data-act."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _regions(self) -> dict[str, Safe]:
         """The parts of the live view that the state changes, by name."""
-        raise NotImplementedError
 
     def widget(self) -> Any:
         """Give the live view as an anywidget, to be shown by whoever asks.
