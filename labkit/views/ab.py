@@ -9,7 +9,18 @@ from labkit.evals.compare import Comparison, Difference, Outcome, Pair, compare
 from labkit.evals.runs import EvalRun, Row
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, chip, count, h, join, percent, seconds, usd
-from labkit.views.parts import field_list, fields_of, interval_bar, shown, step_bar, way
+from labkit.views.parts import (
+    field_list,
+    fields_of,
+    interval_bar,
+    search_box,
+    shown,
+    signed,
+    source_words,
+    step_bar,
+    way,
+    why_degraded,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["AbView"]
 
 _PAGE = 100
+_STEPS = {"next": 1, "previous": -1}
 _OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
     ("both", "both pass", ""),
     ("only_a", "only A", "lk-A"),
@@ -96,14 +108,14 @@ class AbView(View):
 
     def act(self, action: Action) -> None:
         state, value = self._state, action.value
-        if action.act == "outcome":
+        if action.act == "outcome" and value in {name for name, _, _ in _OUTCOMES}:
             self._state = replace(state, outcome="" if value == state.outcome else value, at=0)
-        elif action.act == "tag":
+        elif action.act == "tag" and value in {part.tag for part in self.comparison.slices}:
             self._state = replace(state, tag="" if value == state.tag else value, at=0)
         elif action.act == "search":
-            self._state = replace(state, search=value.strip().casefold(), at=0)
-        elif action.act == "step":
-            self._state = replace(state, at=self._clamped(state.at + (1 if value == "next" else -1)))
+            self._state = replace(state, search=value, at=0)
+        elif action.act == "step" and value in _STEPS:
+            self._state = replace(state, at=self._clamped(state.at + _STEPS[value]))
         elif action.act == "open":
             ids = [pair.case_id for pair in self._chosen()]
             self._state = replace(state, at=ids.index(value) if value in ids else state.at)
@@ -115,12 +127,13 @@ class AbView(View):
 
     def _chosen(self) -> list[Pair]:
         state = self._state
+        wanted = state.search.strip().casefold()
         return [
             pair
             for pair in self.comparison.pairs
             if (not state.outcome or pair.outcome == state.outcome)
             and (not state.tag or state.tag in pair.a.case.tags)
-            and (not state.search or state.search in _searched(pair))
+            and (not wanted or wanted in _searched(pair))
         ]
 
     def _clamped(self, at: int) -> int:
@@ -141,19 +154,7 @@ class AbView(View):
             " search",
             class_="lk-keys",
         )
-        search = h(
-            "div",
-            h(
-                "input",
-                type="search",
-                placeholder="search input and outputs",
-                data_act="search",
-                data_key="/",
-                aria_label="search",
-            ),
-            h("span", regions.get("found"), class_="lk-mut", data_region="found"),
-            class_="lk-search",
-        )
+        search = search_box(self._state.search, regions.get("found"), "input and outputs")
         return join(
             [
                 self._head(),
@@ -245,10 +246,10 @@ class AbView(View):
         ]
         slices = []
         for part in self.comparison.slices:
-            gained = part.table.only_b - part.table.only_a
+            gained = signed(part.table.only_b - part.table.only_a)
             verdict = part.table.verdict
             tone = {"better": "lk-ok", "worse": "lk-no", "inconclusive": "lk-mut"}[verdict]
-            said = f"{gained:+d} of {part.table.n}" + (", inconclusive" if verdict == "inconclusive" else "")
+            said = f"{gained} of {part.table.n}" + (", inconclusive" if verdict == "inconclusive" else "")
             slices.append(
                 h(
                     tag,
@@ -288,16 +289,14 @@ class AbView(View):
         ]
         if not chosen:
             return h("div", "No case fits these filters.", class_="lk-more")
-        head = None
-        if not live:
-            head = h(
-                "div",
-                h("span", "case"),
-                h("span", "input"),
-                h("span", "A", class_="lk-A"),
-                h("span", "B", class_="lk-B"),
-                class_="lk-case lk-mut",
-            )
+        head = h(
+            "div",
+            h("span", "case"),
+            h("span", "input"),
+            h("span", "A", class_="lk-A"),
+            h("span", "B", class_="lk-B"),
+            class_="lk-casehead",
+        )
         rest = len(chosen) - len(lines)
         note = (
             f"{count(rest, 'more case')} here; go on with j and k"
@@ -322,7 +321,6 @@ class AbView(View):
 
     def _pane(self, row: Row, other: Row, side: str, label: str) -> Safe:
         result = row.result
-        reason = result.reason
         raw = None
         if self._state.raw:
             raw = [
@@ -337,9 +335,7 @@ class AbView(View):
             h("span", side, " ", label, class_=f"lk-{side}"),
             " ",
             way(result),
-            h("p", f"! {reason.step} ended with {reason.outcome}: {reason.message}", class_="lk-note")
-            if reason
-            else None,
+            why_degraded(result),
             field_list(row, other, inserted=side == "B"),
             [
                 h("p", f"{name}: {score.reason}", class_="lk-note")
@@ -358,9 +354,9 @@ def _measure_row(measure: Difference) -> Safe:
     if measure.estimate is None:
         difference = "–"
     elif measure.unit == "share":
-        difference = f"{measure.estimate * 100:+.1f}"
+        difference = _signed(f"{abs(measure.estimate) * 100:.1f}", measure.estimate)
     else:
-        difference = ("+" if measure.estimate >= 0 else "−") + write(abs(measure.estimate))
+        difference = _signed(write(abs(measure.estimate)), measure.estimate)
     low, high = measure.interval or (None, None)
     return h(
         "tr",
@@ -372,12 +368,25 @@ def _measure_row(measure: Difference) -> Safe:
     )
 
 
+def _signed(size: str, value: float) -> str:
+    """Put the sign before a size; what rounds to nothing has none."""
+    nothing = not any(digit in size for digit in "123456789")
+    return size if nothing else ("+" if value > 0 else "−") + size
+
+
 def _verdict_cell(row: Row) -> Safe:
     if row.passed is None:
-        return h("span", "? not judged", class_="lk-mut")
+        return h("span", "? not judged", class_="lk-verdict lk-mut")
     said = ", ".join(shown(value) for value in _scored_fields(row).values()) or f"no answer: {row.status}"
-    mark = " ◂ " + row.result.source if row.result.degraded else ""
-    return h("span", "✓ " if row.passed else "✗ ", said, mark, class_="lk-ok" if row.passed else "lk-no", title=said)
+    # a long answer is cut; who gave it is not
+    mark = h("span", f"◂ {source_words(row.result)}", class_="lk-by") if row.result.degraded and row.result.ok else None
+    return h(
+        "span",
+        h("span", "✓ " if row.passed else "✗ ", said),
+        mark,
+        class_="lk-verdict lk-ok" if row.passed else "lk-verdict lk-no",
+        title=said,
+    )
 
 
 def _scored_fields(row: Row) -> dict[str, Any]:

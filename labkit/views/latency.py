@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from labkit.errors import TooFewCases
 from labkit.evals.runs import EvalRun, Row
@@ -22,18 +23,46 @@ if TYPE_CHECKING:
 __all__ = ["LatencyView"]
 
 _BINS = 40
-_WIDTH, _HEIGHT, _LEFT = 900.0, 150.0, 40.0
-_COLOURS = {"model": "#3b6fb6", "fallback": "#c2571a", "cache": "#9aa6b2"}
-Family = Literal["model", "fallback", "cache"]
+_CALLS_LISTED = 50
+Family = Literal["model", "fallback", "shortcut", "cache", "no answer"]
+_COLOURS: dict[Family, str] = {
+    "model": "#3b6fb6",
+    "fallback": "#c2571a",
+    "shortcut": "#1a7f5a",
+    "cache": "#9aa6b2",
+    "no answer": "#b42318",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Percentile:
-    """One percentile of a run, in seconds; *interval* is None when so few timings cannot bound it."""
+    """One percentile of a run.
+
+    Args:
+        value: Seconds, an order statistic; None when there are too few timings to say where it lies.
+        interval: 95%, between order statistics. None where neither end can be given; one end is None where only the
+            other can.
+        n: Timings it was taken from.
+    """
 
     q: float
-    value: float
-    interval: Interval | None
+    n: int
+    value: float | None
+    interval: Interval[float | None] | None
+
+    def __str__(self) -> str:
+        """The percentile in words, with its interval, or why there is none."""
+        name = f"p{self.q * 100:g}"
+        if self.value is None:
+            return f"{name} not estimable from {count(self.n, 'timing')}"
+        low, high = self.interval or (None, None)
+        if low is not None and high is not None:
+            return f"{name} {seconds(self.value)} (95% interval {seconds(low)} to {seconds(high)})"
+        if low is not None:
+            return f"{name} {seconds(self.value)} (at least {seconds(low)}, no upper end from so few)"
+        if high is not None:
+            return f"{name} {seconds(self.value)} (at most {seconds(high)}, no lower end from so few)"
+        return f"{name} {seconds(self.value)} (no interval from so few)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +78,7 @@ class LatencyView(View):
 
     Args:
         runs: At least one.
-        budget_s: What people may be made to wait; the first run's deadline by default.
+        budget_s: What people may be made to wait; the shortest of the runs' deadlines by default.
 
     Raises:
         TooFewCases: No run was given.
@@ -69,8 +98,13 @@ class LatencyView(View):
         """In how much time 95 of 100 calls answer, against the budget; of the last run where there are several."""
         run = self.runs[-1]
         name = f"{run.call}: " if len(self.runs) > 1 else ""
-        within, budget = seconds(percentile(run, 0.95).value), seconds(self.budget_s)
-        return f"{name}95 of 100 calls answer within {within}; the budget is {budget}"
+        slow, budget = percentile(run, 0.95), f"the budget is {seconds(self.budget_s)}"
+        if slow.value is not None:
+            return f"{name}95 of 100 calls answer within {seconds(slow.value)}; {budget}"
+        if slow.n:
+            longest = seconds(max(run.latencies_s))
+            return f"{name}{slow}, the slowest of which took {longest}; {budget}"
+        return f"{name}every answer came from the cache: how long the model takes was not measured; {budget}"
 
     def frame(self) -> DataFrame:
         """Give one row per case and run: seconds, source, and seconds in each step."""
@@ -108,6 +142,8 @@ class LatencyView(View):
             )
             for q in (0.5, 0.95):
                 at = percentile(run, q).value
+                if at is None:
+                    continue
                 axis.axvline(at, color="#1f2328", linestyle=":", linewidth=1)
                 axis.annotate(f"p{q * 100:.0f}", (at, 1), xycoords=("data", "axes fraction"), fontsize=8, va="bottom")
             if self.budget_s <= edges[-1]:
@@ -125,9 +161,9 @@ class LatencyView(View):
         elif action.act == "cumulative":
             self._state = replace(state, cumulative=not state.cumulative)
         elif action.act == "bin":
-            run, _, at = action.value.partition(":")
-            if run.isdigit() and at.isdigit() and int(run) < len(self.runs) and int(at) < _BINS:
-                self._state = replace(state, run=int(run), bin=int(at))
+            place = re.fullmatch(r"([0-9]{1,3}):([0-9]{1,3})", action.value)
+            if place and int(place[1]) < len(self.runs) and int(place[2]) < _BINS:
+                self._state = replace(state, run=int(place[1]), bin=int(place[2]))
 
     def __repr__(self) -> str:
         return self.headline
@@ -164,7 +200,7 @@ class LatencyView(View):
         """Bounds of the bins, in seconds; shared by all runs, so that their shapes can be compared."""
         every = [row.result.elapsed_s for run in self.runs for row in run.rows]
         # a few outliers would press all others into one bin: they are counted in the last, which is open
-        slow = max(percentile(run, 0.99).value for run in self.runs)
+        slow = sorted(every)[math.ceil(0.99 * len(every)) - 1]
         longest = max(min(max(every), 1.6 * slow), 1e-6) * 1.02
         if not self._state.log:
             return [longest * n / _BINS for n in range(_BINS + 1)]
@@ -174,98 +210,93 @@ class LatencyView(View):
 
     def _charts(self, *, live: bool) -> Safe:
         edges = self._edges()
-        families = [f for f in _COLOURS if any(_family(row) == f for run in self.runs for row in run.rows)]
-        legend = h("div", [[h("i", class_=f"lk-legend lk-source-{f}"), f] for f in families], class_="lk-mut")
+        families: list[Family] = [
+            f for f in _COLOURS if any(_family(row) == f for run in self.runs for row in run.rows)
+        ]
+        legend = h(
+            "div", [h("span", h("i", class_=f"lk-legend {_style(f)}"), f) for f in families], class_="lk-mut lk-legends"
+        )
         charts = []
         for n, run in enumerate(self.runs):
             label = (
-                h("span", run.call, class_=f"lk-{'AB'[n]}" if len(self.runs) == 2 else "lk-mut")
+                h("div", run.call, class_=f"lk-{'AB'[n]}" if len(self.runs) == 2 else "lk-mut")
                 if len(self.runs) > 1
                 else None
             )
             charts += [label, self._chart(n, run, edges, live=live)]
-        return join([legend, charts])
+        note = None
+        if self.budget_s > edges[-1]:
+            note = h("p", f"The budget of {seconds(self.budget_s)} lies right of the axis.", class_="lk-mut")
+        return join([legend, charts, note])
 
     def _chart(self, n: int, run: EvalRun, edges: Sequence[float], *, live: bool) -> Safe:
+        """One histogram. Bars are stretched to the width there is; what is written keeps its size beside them."""
         binned = _binned(run, edges, cumulative=self._state.cumulative)
         tallest = max((sum(stack.values()) for stack in binned), default=1) or 1
-        wide = _WIDTH / _BINS
-        shapes: list[Any] = []
-        for at, stack in enumerate(binned):
-            y = _HEIGHT + 20
-            group = []
-            for family, members in stack.items():
-                tall = members / tallest * _HEIGHT
-                y -= tall
-                group.append(
-                    h(
-                        "rect",
-                        x=f"{_LEFT + at * wide:.1f}",
-                        y=f"{y:.1f}",
-                        width=f"{wide - 2:.1f}",
-                        height=f"{tall:.1f}",
-                        class_=f"lk-source-{family}",
-                    )
-                )
-            if group:
-                upper = f"to {seconds(edges[at + 1])}" if at + 1 < len(binned) else "and more"
-                said = f"{count(sum(stack.values()), 'call')}, {seconds(edges[at])} {upper}"
-                shapes.append(
-                    h(
-                        "g",
-                        h("title", said),
-                        group,
-                        class_="lk-bar" if live else None,
-                        data_act="bin" if live else None,
-                        data_value=f"{n}:{at}" if live else None,
-                    )
-                )
-        base = _HEIGHT + 20
-        axis: list[Any] = [h("line", x1=_LEFT, x2=_LEFT + _WIDTH, y1=base, y2=base, stroke="var(--line)")]
-        for tick in range(0, _BINS + 1, 8):
-            axis.append(
-                h("text", seconds(edges[tick]), x=f"{_LEFT + tick * wide:.1f}", y=base + 16, text_anchor="middle")
-            )
-        axis.append(h("text", f"{tallest}", x=_LEFT - 4, y=30, text_anchor="end"))
-        for q, low in ((0.5, 18), (0.95, 8)):
-            axis += self._line(percentile(run, q).value, edges, f"p{q * 100:.0f}", low, "var(--fg)", "2 3")
+        said = f"{run.call}: histogram of seconds until the result, {len(run.rows)} calls, at most {tallest} in a bar"
+        bars = [self._bar(n, at, stack, edges, tallest, live=live) for at, stack in enumerate(binned) if stack]
+        lines, labels = [], [h("span", f"{tallest:,}", class_="lk-tallest")]
+        for q in (0.5, 0.95):
+            value = percentile(run, q).value
+            if value is not None:
+                lines.append(_line(value, edges, "var(--fg)", "2 3"))
+                labels.append(_label(value, edges, f"p{q * 100:g}", "lk-high" if q > 0.5 else ""))
         if self.budget_s <= edges[-1]:
-            axis += self._line(self.budget_s, edges, f"budget {seconds(self.budget_s)}", 8, "var(--bad)", None)
-        said = f"{run.call}: histogram of seconds until the result, {len(run.rows)} calls"
+            lines.append(_line(self.budget_s, edges, "var(--bad)", None))
+            labels.append(_label(self.budget_s, edges, f"budget {seconds(self.budget_s)}", "lk-no"))
+        drawing = h(
+            "svg", bars, lines, viewBox=f"0 0 {_BINS} 100", preserveAspectRatio="none", role="img", aria_label=said
+        )
+        ticks = [
+            h("span", seconds(value), style=f"left:{_position(value, edges) * 100:.2f}%")
+            for value in _ticks(edges, log=self._state.log)
+        ]
         return h(
-            "svg",
-            shapes,
-            axis,
-            viewBox=f"0 0 {_LEFT + _WIDTH + 30:.0f} {base + 24:.0f}",
-            width="100%",
-            role="img",
-            aria_label=said,
+            "div",
+            h("div", labels, class_="lk-labels"),
+            drawing,
+            h("div", ticks, class_="lk-ticks"),
+            class_="lk-histogram",
         )
 
-    def _line(
-        self, value: float, edges: Sequence[float], label: str, y: float, colour: str, dashes: str | None
-    ) -> list[Safe]:
-        at = _LEFT + _position(value, edges) * _WIDTH
-        return [
-            h(
-                "line",
-                x1=f"{at:.1f}",
-                x2=f"{at:.1f}",
-                y1=y + 3,
-                y2=_HEIGHT + 20,
-                stroke=colour,
-                stroke_dasharray=dashes,
-            ),
-            h("text", label, x=f"{at + 4:.1f}", y=y + 4),
-        ]
+    def _bar(
+        self, n: int, at: int, stack: dict[Family, int], edges: Sequence[float], tallest: int, *, live: bool
+    ) -> Safe:
+        y = 100.0
+        blocks = []
+        for family, members in stack.items():
+            tall = members / tallest * 100
+            y -= tall
+            blocks.append(
+                h("rect", x=f"{at + 0.04:.2f}", y=f"{y:.2f}", width="0.92", height=f"{tall:.2f}", class_=_style(family))
+            )
+        chosen = (self._state.run, self._state.bin) == (n, at)
+        return h(
+            "g",
+            h("title", f"{count(sum(stack.values()), 'call')}, {self._range(edges, at)}"),
+            # the whole column answers a click, so that a bar of one call can be hit
+            h("rect", x=at, y=0, width=1, height=100, fill="transparent") if live else None,
+            blocks,
+            class_="lk-bar lk-chosen" if live and chosen else "lk-bar" if live else None,
+            data_act="bin" if live else None,
+            data_value=f"{n}:{at}" if live else None,
+        )
+
+    def _range(self, edges: Sequence[float], at: int) -> str:
+        low = seconds(0 if self._state.cumulative else edges[at])
+        return f"{low} and more" if at == len(edges) - 2 else f"{low} to {seconds(edges[at + 1])}"
 
     def _calls(self) -> Safe:
         state = self._state
         if state.bin < 0:
             return join([""])
         edges, run = self._edges(), self.runs[state.run]
-        low, high = edges[state.bin], edges[state.bin + 1]
-        chosen = [row for row in run.rows if _bin(row.result.elapsed_s, edges) == state.bin]
+        bins = [_bin(row.result.elapsed_s, edges) for row in run.rows]
+        chosen = [
+            row
+            for row, at in zip(run.rows, bins, strict=True)
+            if at == state.bin or (state.cumulative and at < state.bin)
+        ]
         lines = [
             h(
                 "tr",
@@ -275,37 +306,36 @@ class LatencyView(View):
                 h("td", shown(row.case.input), class_="lk-l"),
                 data_case_id=row.case_id,
             )
-            for row in sorted(chosen, key=lambda row: -row.result.elapsed_s)[:50]
+            for row in sorted(chosen, key=lambda row: -row.result.elapsed_s)[:_CALLS_LISTED]
         ]
-        upper = f"to {seconds(high)}" if state.bin + 2 < len(edges) else "and more"
-        head = f"{run.call}: {count(len(chosen), 'call')} of {seconds(low)} {upper}"
+        head = f"{run.call}: {count(len(chosen), 'call')}, {self._range(edges, state.bin)}"
+        if len(chosen) > len(lines):
+            head += f"; the {len(lines)} slowest of them"
         return join([h("div", head, class_="lk-more"), h("div", h("table", lines), class_="lk-wide lk-scroll")])
 
 
 def percentile(run: EvalRun, q: float) -> Percentile:
-    """Give the *q*-quantile of a run's latencies, cache hits left out, as an order statistic with its interval."""
-    ordered = sorted(run.latencies_s) or [0.0]
-    value = ordered[max(0, math.ceil(q * len(ordered)) - 1)]
+    """Give the *q*-quantile of a run's latencies, cache hits left out, as an order statistic with its interval.
+
+    The largest of a few timings is not their p95: below 1 / (1 - q) timings none lies beyond the quantile, and it is
+    not estimated.
+    """
+    ordered = sorted(run.latencies_s)
+    n = len(ordered)
+    if n * (1 - q) < 1 - 1e-9:
+        return Percentile(q=q, n=n, value=None, interval=None)
     try:
-        low, high = quantile_interval(ordered, q)
+        interval = quantile_interval(ordered, q)
     except TooFewCases:
-        low = high = None
-    interval = None if low is None or high is None else Interval(low, high)
-    return Percentile(q=q, value=value, interval=interval)
+        interval = None
+    return Percentile(q=q, n=n, value=ordered[math.ceil(q * n) - 1], interval=interval)
 
 
 def _summary(run: EvalRun, budget_s: float) -> Safe:
-    parts = [run.call]
-    for q in (0.5, 0.95):
-        at = percentile(run, q)
-        within = (
-            f"95% interval {seconds(at.interval.low)} to {seconds(at.interval.high)}"
-            if at.interval
-            else "no interval from so few"
-        )
-        parts.append(f"p{q * 100:.0f} {seconds(at.value)} ({within})")
-    worst = percentile(run, 0.99).value
-    parts.append(f"p99 {seconds(worst)}" + (", over budget" if worst > budget_s else ""))
+    worst = percentile(run, 0.99)
+    late = ", over budget" if worst.value is not None and worst.value > budget_s else ""
+    tail = f"p99 {seconds(worst.value)}{late}" if worst.value is not None else str(worst)
+    parts = [run.call, str(percentile(run, 0.5)), str(percentile(run, 0.95)), tail]
     over = sum(1 for value in run.latencies_s if value > budget_s)
     if over:
         parts.append(f"{count(over, 'call')} over budget")
@@ -316,9 +346,47 @@ def _summary(run: EvalRun, budget_s: float) -> Safe:
 
 
 def _family(row: Row) -> Family:
+    """Who answered; a call that nobody answered is not one that a fallback saved."""
+    if not row.result.ok:
+        return "no answer"
     if row.result.source == "cache":
         return "cache"
-    return "fallback" if row.result.degraded else "model"
+    if row.result.degraded:
+        return "fallback"
+    return "shortcut" if row.result.source == "shortcut" else "model"
+
+
+def _style(family: Family) -> str:
+    return f"lk-source-{family.replace(' ', '-')}"
+
+
+def _line(value: float, edges: Sequence[float], colour: str, dashes: str | None) -> Safe:
+    at = f"{_position(value, edges) * _BINS:.3f}"
+    return h(
+        "line", x1=at, x2=at, y1=0, y2=100, stroke=colour, stroke_dasharray=dashes, vector_effect="non-scaling-stroke"
+    )
+
+
+def _label(value: float, edges: Sequence[float], text: str, style: str) -> Safe:
+    """What a line says, on the side of it where there is room."""
+    at = _position(value, edges)
+    side = " lk-before" if at > 0.8 else ""
+    return h("span", text, class_=f"{style}{side}".strip() or None, style=f"left:{at * 100:.2f}%")
+
+
+def _ticks(edges: Sequence[float], *, log: bool) -> list[float]:
+    """Round values inside the axis, about six: 1, 2 or 5 times a power of ten."""
+    low, high = edges[0], edges[-1]
+    if log and high / low > 4:
+        return [value for value in _round_values(low, high) if low <= value <= high]
+    step = next(value for value in _round_values((high - low) / 10, high) if (high - low) / value <= 6)
+    first, last = math.ceil(low / step), math.floor(high / step * (1 + 1e-9))
+    return [n * step for n in range(first, last + 1)]
+
+
+def _round_values(low: float, high: float) -> Iterator[float]:
+    for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 2):
+        yield from (lead * 10.0**power for lead in (1, 2, 5))
 
 
 def _position(value: float, edges: Sequence[float]) -> float:

@@ -74,11 +74,13 @@ def seconds(value: float | None) -> str:
     if value is None:
         return "–"
     size = abs(value)
+    if size >= 1_000:
+        return f"{value:,.0f} s"
     if size >= 10:
         return f"{value:.4g} s"
     if size >= 0.9995:
-        return f"{value:.2f} s"
-    return f"{value * 1000:.0f} ms" if size >= 0.0095 else f"{value * 1000:.2f} ms"
+        return f"{value:.3g} s"
+    return f"{value * 1000:.0f} ms" if size >= 0.0095 or size == 0 else f"{value * 1000:.2g} ms"
 
 
 def percent(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Pieces that several views show: an answer's way, its fields, its faults."""
+"""Pieces that several views show: an answer's way, its fields, its faults, and the search box."""
 
 from __future__ import annotations
 
@@ -8,11 +8,23 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from labkit.call.repairs import Repair
 from labkit.call.result import STEPS, Result
 from labkit.evals.runs import Row
 from labkit.views.markup import Safe, chip, count, h, join, seconds, usd
 
-__all__ = ["field_list", "fields_of", "interval_bar", "shown", "source_words", "step_bar", "way"]
+__all__ = [
+    "field_list",
+    "fields_of",
+    "interval_bar",
+    "search_box",
+    "shown",
+    "signed",
+    "source_words",
+    "step_bar",
+    "way",
+    "why_degraded",
+]
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _LONG = 400
@@ -64,6 +76,33 @@ def way(result: Result[Any]) -> Safe:
     return h("span", " · ".join(parts), class_="lk-mut")
 
 
+def why_degraded(result: Result[Any]) -> Safe | None:
+    """In a line: what answered instead, and where the main path ended; None where it did not."""
+    reason = result.reason
+    if reason is None:
+        return None
+    instead = f"answered by {source_words(result)}, not the main path" if result.ok else "no answer"
+    return h("p", f"! {instead}: {reason.step} ended with {reason.outcome}: {reason.message}", class_="lk-note")
+
+
+def search_box(query: str, found: Any, what: str) -> Safe:
+    """The search of a live view, with the number of cases that are left beside it."""
+    return h(
+        "div",
+        h(
+            "input",
+            type="search",
+            value=query or None,
+            placeholder=f"search {what}",
+            data_act="search",
+            data_key="/",
+            aria_label="search",
+        ),
+        h("span", found, class_="lk-mut", data_region="found"),
+        class_="lk-search",
+    )
+
+
 def field_list(row: Row, other: Row | None, *, inserted: bool) -> Safe:
     """A row's output, field by field, with what differs from *other*'s and from what was expected.
 
@@ -77,13 +116,7 @@ def field_list(row: Row, other: Row | None, *, inserted: bool) -> Safe:
         body: Any = shown(value)
         if name in theirs and theirs[name] != value:
             body = _marked(shown(value), shown(theirs[name]), "ins" if inserted else "del")
-        notes = [
-            chip("✎ fixed by rule: ", repair.by, tone="lk-fix")
-            if repair.kind == "rule"
-            else chip("~ ", repair.kind, tone="lk-rep")
-            for repair in row.result.repairs
-            if repair.path.partition(".")[0] == name
-        ]
+        notes = [_repair_chip(repair) for repair in row.result.repairs if repair.path.partition(".")[0] == name]
         if name in expected and expected[name] == value:
             notes.insert(0, h("span", " ✓", class_="lk-ok"))
         elif name in expected:
@@ -91,7 +124,20 @@ def field_list(row: Row, other: Row | None, *, inserted: bool) -> Safe:
         items += [h("dt", name), h("dd", body, " ", notes)]
     if not mine:
         items = [h("dt", "value"), h("dd", "none", class_="lk-no")]
-    return h("dl", items)
+    # what was done to the text as a whole belongs to no field, and must be seen all the same
+    whole = [_repair_chip(repair) for repair in row.result.repairs if repair.path.partition(".")[0] not in mine]
+    return join([h("dl", items), h("div", whole) if whole else None])
+
+
+def _repair_chip(repair: Repair) -> Safe:
+    if repair.by is not None:
+        return chip("✎ fixed by rule: ", repair.by, tone="lk-fix")
+    return chip("~ repaired: ", repair.kind, tone="lk-rep")
+
+
+def signed(n: int) -> str:
+    """Write a gain or a loss; nothing gained has no sign."""
+    return f"+{n:,}" if n > 0 else f"−{-n:,}" if n < 0 else "0"
 
 
 def step_bar(result: Result[Any]) -> Safe:

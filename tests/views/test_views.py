@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from desk import GOOD, STOLEN, Triage, support_desk
+from scripted_runs import BANKING, answered, attempt, evaluated, hostile_run
 
 import labkit as lk
 from labkit import evals, views
+from labkit.call.repairs import Repair
+from labkit.call.result import FieldError, Reason
+from labkit.evals.runs import Row
 from labkit.views.display import Action, View
 from labkit.views.markup import h, join, seconds, usd
 
@@ -54,6 +60,10 @@ def mixed(tmp_path: Path) -> tuple[evals.EvalRun, evals.EvalRun]:
     return a, b
 
 
+def some_cases(n: int) -> list[evals.Case]:
+    return list(evals.Dataset.load(BANKING).cases[:n])
+
+
 class _Markup(HTMLParser):
     """Collects what a browser would act on."""
 
@@ -62,12 +72,13 @@ class _Markup(HTMLParser):
         self.tags: set[str] = set()
         self.handlers: list[str] = []
         self.links: list[str] = []
-        self.text = ""
+        self.text = ""  # and what else is shown: titles, labels, placeholders
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
+        self.text += "".join(f" {value} " for name, value in attrs if name in ("title", "aria-label"))
         self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
 
     def handle_data(self, data: str) -> None:
@@ -149,7 +160,7 @@ def test_validation_counts_every_fate_of_an_output(tmp_path: Path):
     assert "repaired: fence" in page and "served by safe default" in page
     marked = act(view, "group", "urgency: less than equal")
     assert "Input should be less than or equal to 5" in marked["raw"]
-    assert "<mark> 9</mark>" in str(view._regions()["raw"])
+    assert "<mark>9</mark>" in str(view._regions()["raw"])
     assert list(view.frame().columns) == [
         "status",
         "source",
@@ -163,17 +174,97 @@ def test_validation_counts_every_fate_of_an_output(tmp_path: Path):
 
 def test_latency_is_held_against_the_budget(tmp_path: Path):
     """Percentiles with intervals where so few timings allow one, and the deadline as the budget."""
-    run = run_of(GOOD, tmp_path, n=4)
+    run = run_of(GOOD, tmp_path, n=20)
 
     view = views.latency(run)
     page = text_of(view.html())
 
     assert view.headline.startswith("95 of 100 calls answer within") and view.headline.endswith("the budget is 30 s")
-    assert "no interval from so few" in page
+    assert "no upper end from so few" in page
+    assert "p99 not estimable from 20 timings" in page
     assert "over budget" in text_of(views.latency(run, budget_s=1e-9).html())
-    assert len(view.frame()) == 4
-    assert "4 calls" in act(view, "cumulative")["charts"]
+    assert len(view.frame()) == 20
+    assert "20 calls" in act(view, "cumulative")["charts"]
     assert "c0" in "".join(act(view, "bin", f"0:{n}")["calls"] for n in range(40))
+
+
+@pytest.mark.parametrize(
+    ("n", "source", "said"),
+    [
+        (4, "model", "p95 not estimable from 4 timings, the slowest of which took 200 ms; the budget is 2 s"),
+        (40, "cache", "every answer came from the cache: how long the model takes was not measured; the budget is 2 s"),
+        (40, "model", "95 of 100 calls answer within 200 ms; the budget is 2 s"),
+    ],
+)
+def test_a_percentile_that_was_not_measured_is_not_claimed(n: int, source: str, said: str):
+    """The slowest of four calls is not their p95, and no timing at all is not 0 ms."""
+    run = evaluated(
+        [Row(case=case, result=answered({"intent": "card_arrival"}, source=source)) for case in some_cases(n)], call="x"
+    )
+
+    view = views.latency(run)
+
+    assert view.headline == said
+    assert said in text_of(view.html())
+    assert view.figure().get_suptitle() == said
+
+
+def test_a_call_that_nobody_answered_is_not_counted_as_a_fallbacks():
+    """The legend tells a rescue from a loss."""
+    lost = answered(None, source="error", reason=Reason(step="model", outcome="deadline", message="2 s have passed"))
+    run = evaluated([Row(case=case, result=lost) for case in some_cases(3)], call="x")
+
+    page = str(views.latency(run).section())
+
+    assert "no answer" in page and "fallback" not in page
+
+
+def test_repeats_of_a_case_are_told_apart():
+    """Each repeat has its own fate, and its own row to open."""
+    rescued = answered({"a": 1}, source="rules", reason=Reason(step="output", outcome="schema", message="too long"))
+    rows = [Row(case=case, result=answered({"a": 1})) for case in some_cases(2)]
+    rows += [Row(case=case, result=rescued, repeat=1) for case in some_cases(2)]
+    view = views.validation(evaluated(rows, call="x"))
+
+    assert act(view, "group", "served by rules")["found"] == "4 cases"  # it was chosen: a click clears it
+    act(view, "group", "served by rules")
+    shown = act(view, "open", "t-002 #2")
+
+    assert shown["found"] == "2 cases"
+    assert "t-002 #2" in shown["cases"] and "t-001 #1" not in shown["cases"]
+    assert "answered by rules, not the main path: output ended with schema: too long" in shown["raw"]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "marked"),
+    [
+        ('{"note": "urgency", "urgency": 9}', "urgency", "9"),
+        ('{"reply": "a, b } c", "n": 1}', "reply", '"a, b } c"'),
+        ('{"order": {"items": [1, [2]]}}', "order.items", "[1, [2]]"),
+        ('{"items": [{"price": 1}, {"price": -2}]}', "items.1.price", None),
+        ('{"urgency": nine, "n": 1}', "urgency", "nine"),
+        ("no such field", "urgency", None),
+    ],
+)
+def test_a_fault_is_marked_where_it_stands_or_not_at_all(text: str, path: str, marked: str | None):
+    """The whole value and only it; where a name stands in two places, neither is accused."""
+    fault = FieldError(path=path, type="wrong", message="is wrong")
+    tries = (attempt(1, text, 0.1, outcome="schema", errors=(fault,)), attempt(2, "{}", 0.1))
+    run = evaluated([Row(case=case, result=answered({}, attempts=tries)) for case in some_cases(1)], call="x")
+
+    raw = str(views.validation(run)._regions()["raw"])
+
+    assert re.findall("<mark>(.*?)</mark>", raw) == ([] if marked is None else [escape(marked)])
+
+
+def test_what_was_done_to_the_whole_text_is_seen_beside_the_fields():
+    """A fence that was taken off belongs to no field and is no secret."""
+    mended = answered({"intent": "card_arrival"}, repairs=(Repair(kind="fence", path="", before="```"),))
+    exact = evals.ExactMatch("intent")
+    rows = [Row(case=c, result=mended, scores={exact.name: exact.score(c, mended)}) for c in some_cases(1)]
+    run = evaluated(rows, call="x")
+
+    assert "repaired: fence" in text_of(views.ab(run, run).html())
 
 
 def test_hostile_text_stays_text(tmp_path: Path):
@@ -184,13 +275,15 @@ def test_hostile_text_stays_text(tmp_path: Path):
 
     pages = [view.html() for view in (views.ab(run, run), views.validation(run), views.latency(run))]
     pages += [str(html) for view in (views.ab(run, run), views.validation(run)) for html in view._regions().values()]
+    worst = hostile_run(EVIL)
+    pages += [view.html() for view in (views.ab(worst, worst), views.validation(worst), views.latency(worst, worst))]
     pages += [views.report(run, baseline=run, gate=gate).html(), run._repr_html_(), gate._repr_html_()]
 
     for page in pages:
         seen = _Markup(page)
         assert not seen.tags & {"script", "img", "iframe", "object", "link", "form"}
         assert seen.handlers == [] and seen.links == []
-        assert "\u202e" not in page
+        assert "\u202e" not in seen.text
     assert any("<script>alert(1)</script>" in text_of(page) for page in pages)
 
 
@@ -201,6 +294,11 @@ def test_hostile_text_stays_text(tmp_path: Path):
         {"act": "no such act"},
         {"act": "bin", "value": "9:9"},
         {"act": "bin", "value": "a:b"},
+        {"act": "bin", "value": "\u00b2:1"},
+        {"act": "outcome", "value": "all of them"},
+        {"act": "tag", "value": "no such tag"},
+        {"act": "group", "value": "no such group"},
+        {"act": "step", "value": "sideways"},
     ],
 )
 def test_a_strange_action_changes_nothing(message: dict[str, str], tmp_path: Path):
@@ -257,7 +355,16 @@ def test_a_headless_run_is_static(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0.00026, "0.26 ms"), (0.0123, "12 ms"), (1.306, "1.31 s"), (30.0, "30 s"), (None, "–")]
+    ("value", "shown"),
+    [
+        (0.0, "0 ms"),
+        (0.00026, "0.26 ms"),
+        (0.0123, "12 ms"),
+        (1.306, "1.31 s"),
+        (2.0, "2 s"),
+        (30.0, "30 s"),
+        (None, "–"),
+    ],
 )
 def test_durations_are_written_in_the_unit_they_are_read_in(value: float | None, shown: str):
     """Nobody reads 0.00026 s."""

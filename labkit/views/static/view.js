@@ -1,8 +1,40 @@
-// The live half of every view. The kernel keeps the rows, renders regions of escaped HTML and sends them; this file puts
-// them in place and reports clicks, keys and the search text. It knows nothing of what a view shows:
+// The live half of every view. The kernel keeps the rows, renders regions of escaped HTML and sends them; this file builds
+// them and reports clicks, keys and the search text. It knows nothing of what a view shows:
 //   data-act, data-value   a click sends {act, value}
 //   data-key               a key that clicks the element
 //   data-region            a part that the kernel may replace on its own
+
+// Escaping is the kernel's work; this is the second lock. Markup is parsed in a document that runs and fetches nothing,
+// and only what views are made of is built from it: no script, picture, link, frame or handler, whatever slips through.
+const TAGS = new Set(
+  ("b br button dd del div dl dt h2 i input ins kbd mark p pre span table tbody td th thead tr " +
+    "svg g rect line circle text title").split(" "),
+);
+const ATTRIBUTES = new Set(
+  ("class title type placeholder value aria-label aria-pressed role data-act data-value data-key data-region " +
+    "data-case-id width height viewBox preserveAspectRatio x y x1 x2 y1 y2 cx cy r fill stroke stroke-width " +
+    "stroke-dasharray vector-effect").split(" "),
+);
+const STYLES = ["color", "flex", "left", "padding", "width"];
+
+function built(html) {
+  const parsed = new DOMParser().parseFromString(html, "text/html");
+  const copy = (source, target) => {
+    for (const child of source.childNodes) {
+      if (child.nodeType === Node.TEXT_NODE) target.append(child.data);
+      if (child.nodeType !== Node.ELEMENT_NODE || !TAGS.has(child.localName)) continue;
+      const element = document.createElementNS(child.namespaceURI, child.localName);
+      for (const { name, value } of child.attributes) if (ATTRIBUTES.has(name)) element.setAttribute(name, value);
+      for (const name of STYLES) if (child.style[name]) element.style[name] = child.style[name];
+      copy(child, element);
+      target.append(element);
+    }
+    return target;
+  };
+  return copy(parsed.body, document.createDocumentFragment());
+}
+
+const REPEAT_MS = 50; // a held key acts 20 times a second at most
 function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "labkit lk-live";
@@ -19,7 +51,7 @@ function render({ model, el }) {
   const regions = new Map();
   const show = (message) => {
     if (message.type === "page") {
-      body.innerHTML = message.html;
+      body.replaceChildren(built(message.html));
       regions.clear();
       return;
     }
@@ -29,15 +61,15 @@ function render({ model, el }) {
       const region = body.querySelector(`[data-region="${CSS.escape(name)}"]`);
       if (!region || regions.get(name) === html) continue;
       const top = region.scrollTop;
-      region.innerHTML = html;
+      region.replaceChildren(built(html));
       region.scrollTop = top;
       regions.set(name, html);
       const chosen = region.querySelector(".lk-sel");
       if (chosen && region.classList.contains("lk-scroll")) {
-        const above = chosen.offsetTop - region.offsetTop;
-        const below = above + chosen.offsetHeight - region.clientHeight;
-        if (region.scrollTop > above) region.scrollTop = above;
-        if (region.scrollTop < below) region.scrollTop = below;
+        const [box, around] = [chosen.getBoundingClientRect(), region.getBoundingClientRect()];
+        const head = region.querySelector(".lk-casehead, thead")?.getBoundingClientRect().height ?? 0;
+        if (box.top < around.top + head) region.scrollTop -= around.top + head - box.top;
+        if (box.bottom > around.bottom) region.scrollTop += box.bottom - around.bottom;
       }
     }
     // A replaced button takes the focus with it, and the next key would go to the notebook.
@@ -50,6 +82,7 @@ function render({ model, el }) {
     if (target && root.contains(target) && target.tagName !== "INPUT") act(target);
   };
   let typing;
+  let acted = 0;
   const onInput = (event) => {
     if (!event.target.dataset.act) return;
     clearTimeout(typing);
@@ -66,8 +99,14 @@ function render({ model, el }) {
     if (!target) return;
     event.preventDefault();
     event.stopPropagation();
-    if (target.tagName === "INPUT") target.focus();
-    else act(target);
+    if (target.tagName === "INPUT") {
+      target.focus();
+      return;
+    }
+    // Every press counts; of the repeats of a held key only as many as the front end and the kernel can follow.
+    if (event.repeat && event.timeStamp - acted < REPEAT_MS) return;
+    acted = event.timeStamp;
+    act(target);
   };
   root.addEventListener("click", onClick);
   root.addEventListener("input", onInput);
