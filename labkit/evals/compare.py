@@ -216,8 +216,9 @@ def compare(a: EvalRun, b: EvalRun) -> Comparison:
         RunsDiffer: They share no case, or a case's content differs between them.
         TooFewCases: No shared case could be judged in both.
     """
-    in_b = {row.case_id: row for row in b.rows}
-    pairs = [Pair(a=row, b=in_b[row.case_id]) for row in a.rows if row.case_id in in_b]
+    # The unit is the case: repeats of one are not independent, so the first stands for it.
+    in_b = {row.case_id: row for row in b.rows if row.repeat == 0}
+    pairs = [Pair(a=row, b=in_b[row.case_id]) for row in a.rows if row.repeat == 0 and row.case_id in in_b]
     if not pairs:
         raise RunsDiffer(
             f"runs {a.run_id} ({a.dataset}) and {b.run_id} ({b.dataset}) share no case: "
@@ -338,6 +339,8 @@ def _warnings(a: EvalRun, b: EvalRun, pairs: Sequence[Pair], judged: Sequence[Pa
     for part in ("input_schema", "output_schema"):
         if a.versions.get(part) != b.versions.get(part):
             found.append(f"the {part.replace('_', ' ')}s differ")
+    if any(row.repeat for run in (a, b) for row in run.rows):
+        found.append("cases were asked several times: the first answer to each is compared, the repeats are left out")
     if len(judged) < len(pairs):
         found.append(f"{len(pairs) - len(judged)} cases are left out: a scorer could not judge them")
     return found

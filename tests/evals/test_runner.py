@@ -163,6 +163,19 @@ def test_a_clear_improvement_is_called_better(store: str):
     assert evals.compare(a, b).evidence.startswith("pass rate on 20 cases: 95% interval +")
 
 
+def test_repeats_are_not_counted_as_cases(store: str):
+    """Asking a case five times is no more evidence than asking it once, and the comparison says what it left out."""
+    a, b = (
+        evals.evaluate(support_desk(reply), cases(4), scorers=EXACT, repeats=5, store=store, progress=False)
+        for reply in (STOLEN, GOOD)
+    )
+
+    seen = evals.compare(a, b)
+
+    assert (len(a.rows), seen.table.n, seen.verdict) == (20, 4, "inconclusive")
+    assert any("repeats are left out" in warning for warning in seen.warnings)
+
+
 def test_runs_that_cannot_be_paired_are_refused(store: str):
     """Another dataset, an edited case, or nothing judged: each is named."""
 
