@@ -6,28 +6,37 @@ their own: a service that only makes calls loads none of what they need.
 
 import logging
 
+from labkit.call.breaker import Breaker
 from labkit.call.cache import Cache
+from labkit.call.cache_redis import RedisCacheStore
 from labkit.call.context import Source
-from labkit.call.fallback import RulesBased, SafeDefault, Stale
+from labkit.call.fallback import Apology, RulesBased, SafeDefault, Stale
 from labkit.call.guarded import GuardedCall
+from labkit.call.hedge import Hedge
 from labkit.call.inputs import Normalization
-from labkit.call.policy import Attempt, Policy, Retry
+from labkit.call.policy import Attempt, Policy
 from labkit.call.prompt import Prompt
 from labkit.call.record import CallRecord
 from labkit.call.result import Reason, Result
+from labkit.call.retry import Retry, RetryBudget
 from labkit.call.rules import Confidence, Reject
-from labkit.errors import CallFailed, CallInvalid, LabkitError
+from labkit.call.spend import Spend
+from labkit.call.write_behind import flush
+from labkit.errors import CallFailed, CallInvalid, LabkitError, ReplayMissed
 from labkit.models.model import Model, Price
 from labkit.models.scripted import ScriptedModel
 
 __all__ = [
+    "Apology",
     "Attempt",
+    "Breaker",
     "Cache",
     "CallFailed",
     "CallInvalid",
     "CallRecord",
     "Confidence",
     "GuardedCall",
+    "Hedge",
     "LabkitError",
     "Model",
     "Normalization",
@@ -35,14 +44,19 @@ __all__ = [
     "Price",
     "Prompt",
     "Reason",
+    "RedisCacheStore",
     "Reject",
+    "ReplayMissed",
     "Result",
     "Retry",
+    "RetryBudget",
     "RulesBased",
     "SafeDefault",
     "ScriptedModel",
     "Source",
+    "Spend",
     "Stale",
+    "flush",
 ]
 
 __version__ = "0.1.0"

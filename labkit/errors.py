@@ -2,6 +2,7 @@
 
     LabkitError
     ├── CallInvalid          a GuardedCall, Prompt or Policy that cannot work, found when it is made
+    ├── ReplayMissed         Cache(mode="replay") has no answer to the question
     ├── CallFailed           Result.unwrap() on a call that has no value
     ├── LoopMisuse           the sync API was used where it would deadlock
     ├── ModelError           one completion that did not come; carries the attempt's outcome
@@ -35,6 +36,7 @@ __all__ = [
     "Outcome",
     "OutputRejected",
     "QualityRegression",
+    "ReplayMissed",
     "RunsDiffer",
     "StoreError",
     "TooFewCases",
@@ -57,6 +59,7 @@ Outcome = Literal[
     "low_confidence",
     "breaker_open",
     "budget",
+    "disabled",
     "bug",
 ]
 """How one attempt, or one step, ended."""
@@ -68,6 +71,14 @@ class LabkitError(Exception):
 
 class CallInvalid(LabkitError):
     """A definition that cannot work: found when the object is made, not when it is called."""
+
+
+class ReplayMissed(LabkitError):
+    """A call with ``Cache(mode="replay")`` met a question that was never recorded.
+
+    It is raised out of the call, past every fallback: a test run that was to repeat known answers and quietly served
+    a default instead would have tested nothing.
+    """
 
 
 class CallFailed(LabkitError):

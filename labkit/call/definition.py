@@ -2,44 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pydantic
 
+from labkit.call.breaker import Circuit
 from labkit.call.context import Source
-from labkit.call.fallback import RulesBased, SafeDefault, Stale
+from labkit.call.fallback import Apology, RulesBased, SafeDefault, Stale
+from labkit.call.fingerprint import describe, digest
+from labkit.call.flags import Flag, Flags
+from labkit.call.health import Health, health_of
+from labkit.call.limiter import Limiter
 from labkit.call.output_type import OutputType
 from labkit.call.policy import Policy
 from labkit.call.prompt import Prompt
-from labkit.call.record import Sink
 from labkit.call.rules import Confidence, Guard, Rule
-from labkit.models.model import Model
+from labkit.call.sinks import Sink, open_sink, sink_from_environment
+from labkit.call.steps import StepFailed
+from labkit.call.tally import Tally
+from labkit.call.write_behind import WriteBehind, behind
+from labkit.errors import CallInvalid
+from labkit.models.model import Model, Price
+from labkit.models.prices import price_of
 from labkit.models.protocol import Client, Sampling
+from labkit.models.resolve import client_for
 
-__all__ = ["Definition", "Seat"]
+__all__ = ["Definition", "Fallback", "Parts", "Seat", "define"]
+
+Fallback = Model | Stale | RulesBased | SafeDefault | Apology
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a user gives to ``GuardedCall``, as it was given."""
+
+    input: type[pydantic.BaseModel]
+    output: Any
+    prompt: Prompt
+    model: str | Model | Client
+    context: Sequence[Source]
+    shortcuts: Sequence[RulesBased]
+    guards: Sequence[Guard]
+    rules: Sequence[Rule]
+    confidence: Confidence | None
+    fallbacks: Sequence[str | Fallback | Client]
+    policy: Policy | None
+    flags: Mapping[str, Flag]
+    sticky: str | None
+    sink: Sink | str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """A model's place in a call: who answers, and how it is asked.
+    """A model's place in a call: who answers, how it is asked, and what holds it back.
 
     Args:
         spec: None where a client was given itself, as in tests; its price is then unknown.
+        circuit: None where the policy has no breaker.
+        limiter: None where the policy does not limit concurrency.
     """
 
     client: Client
+    name: str
     sampling: Sampling
     spec: Model | None
+    health: Health
+    circuit: Circuit | None
+    limiter: Limiter | None
 
-    @property
-    def name(self) -> str:
-        return self.client.name
+    @classmethod
+    def of(cls, model: str | Model | Client, policy: Policy) -> Seat:
+        model = Model(model) if isinstance(model, str) else model
+        client = client_for(model)
+        health = health_of(model)
+        return cls(
+            client=client,
+            name=client.name,
+            sampling=model.sampling if isinstance(model, Model) else Sampling(),
+            spec=model if isinstance(model, Model) else None,
+            health=health,
+            circuit=health.circuit(policy.breaker) if policy.breaker is not None else None,
+            limiter=health.limiter(policy.max_concurrency) if policy.max_concurrency is not None else None,
+        )
+
+    def price(self) -> Price | None:
+        return None if self.spec is None else price_of(self.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """The parts of a ``GuardedCall``, ready to run."""
+    """The parts of a ``GuardedCall``, ready to run.
+
+    Args:
+        variant: Gives the definition that a set of changes makes; made once for each.
+        records: Where records go, None for nowhere.
+        tally: What the call has answered with in this process.
+        cache_scope: Whatever an accepted answer depends on beside the messages.
+    """
 
     name: str
     input_type: type[pydantic.BaseModel]
@@ -51,8 +116,185 @@ class Definition:
     guards: tuple[Guard, ...]
     rules: tuple[Rule, ...]
     confidence: Confidence | None
-    fallbacks: tuple[Seat | Stale | RulesBased | SafeDefault, ...]
+    fallbacks: tuple[Seat | Stale | RulesBased | SafeDefault | Apology, ...]
     policy: Policy
-    sink: Sink | None
+    flags: Flags | None
+    variant: Callable[[tuple[str, ...]], Definition]
+    records: WriteBehind | None
+    tally: Tally
     versions: Mapping[str, str]
     fingerprint: str
+    cache_scope: str
+
+
+def define(name: str, parts: Parts) -> Definition:
+    """Check *parts* and make of them what the pipeline runs.
+
+    Raises:
+        CallInvalid: A definition that could not work, naming the part and the mend.
+    """
+    _check(name, parts)
+    policy = parts.policy or Policy()
+    output = OutputType(parts.output)
+    seat = Seat.of(parts.model, policy)
+    rungs = tuple(_rung(name, rung, output, policy) for rung in parts.fallbacks)
+    _check_prices(name, policy, [seat, *(rung for rung in rungs if isinstance(rung, Seat))])
+    flags = Flags.checked(name, parts.flags, parts.sticky, parts.input)
+    versions = _versions(parts, policy, output, seat, rungs)
+    return Definition(
+        name=name,
+        input_type=parts.input,
+        output=output,
+        prompt=parts.prompt,
+        seat=seat,
+        context=tuple(parts.context),
+        shortcuts=tuple(parts.shortcuts),
+        guards=tuple(parts.guards),
+        rules=tuple(parts.rules),
+        confidence=parts.confidence,
+        fallbacks=rungs,
+        policy=policy,
+        flags=flags,
+        variant=_variants(name, parts, flags),
+        records=_records(parts.sink),
+        tally=Tally(),
+        versions=versions,
+        fingerprint=digest(versions),
+        cache_scope=digest([versions[part] for part in ("output_schema", "model", "rules")] + [policy.repair]),
+    )
+
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _check(name: str, parts: Parts) -> None:
+    if not _NAME.fullmatch(name):
+        raise CallInvalid(f"a call's name is a letter, then letters, digits, '-' or '_', at most 64: {name!r} is not")
+    if not (isinstance(parts.input, type) and issubclass(parts.input, pydantic.BaseModel)):
+        raise CallInvalid(f"{name}: input={parts.input!r} must be a pydantic model class, so that fields have names")
+    if not isinstance(parts.prompt, Prompt):
+        raise CallInvalid(
+            f"{name}: prompt={parts.prompt!r} must be a Prompt: Prompt(system='...', user='{{{{ input.text }}}}')"
+        )
+    names = [source.name for source in parts.context]
+    twice = {source for source in names if names.count(source) > 1}
+    if twice:
+        raise CallInvalid(f"{name}: two sources are named {sorted(twice)[0]!r}: give one of them Source(..., name=)")
+    parts.prompt.check(parts.input, frozenset(names))
+
+
+def _rung(
+    name: str, rung: str | Fallback | Client, output: OutputType, policy: Policy
+) -> Seat | Stale | RulesBased | SafeDefault | Apology:
+    if isinstance(rung, Stale) and policy.cache is None:
+        raise CallInvalid(f"{name}: Stale() serves kept answers, and none are kept: give Policy(cache=Cache(...))")
+    if isinstance(rung, SafeDefault):
+        try:
+            return SafeDefault(output.validate(rung.value), message=rung.message)
+        except StepFailed as failed:
+            raise CallInvalid(
+                f"{name}: SafeDefault's value does not fit the output: {failed.reason.message}"
+            ) from failed
+    if isinstance(rung, (Stale, RulesBased, Apology)):
+        return rung
+    if isinstance(rung, (str, Model, Client)):
+        return Seat.of(rung, policy)
+    raise CallInvalid(f"{name}: {rung!r} is not a fallback: use Model, Stale, RulesBased, SafeDefault or Apology")
+
+
+def _check_prices(name: str, policy: Policy, seats: Sequence[Seat]) -> None:
+    if policy.spend is None or policy.spend.usd is None:
+        return
+    for seat in seats:
+        if seat.price() is None:
+            raise CallInvalid(
+                f"{name}: Spend(usd={policy.spend.usd:g}) cannot be kept, the price of {seat.name!r} is not known: "
+                "give Model(price=Price(...)), or limit tokens: Spend(tokens=...)"
+            )
+
+
+def _records(sink: Sink | str | None) -> WriteBehind | None:
+    opened = open_sink(sink) if isinstance(sink, str) else sink or sink_from_environment()
+    return None if opened is None else behind(opened)
+
+
+# --- versions and variants --------------------------------------------------------------------------------------------
+
+
+def _variants(name: str, parts: Parts, flags: Flags | None) -> Callable[[tuple[str, ...]], Definition]:
+    """Make the variants of each flag now, so that a faulty one is found now; mixtures of several when they occur."""
+    made: dict[tuple[str, ...], Definition] = {}
+    by_flag = flags.variants() if flags is not None else {}
+
+    def variant(chosen: tuple[str, ...]) -> Definition:
+        if chosen not in made:
+            changes: dict[str, Any] = {"flags": {}, "sticky": None}
+            for (key, variants), name_of_variant in zip(by_flag.items(), chosen, strict=True):
+                changes |= variants[name_of_variant]
+                unknown = changes.keys() - {field.name for field in dataclasses.fields(Parts)}
+                if unknown:
+                    raise CallInvalid(
+                        f"{name}: variant {name_of_variant!r} of flag {key!r} changes {sorted(unknown)[0]!r}, "
+                        "which GuardedCall does not have"
+                    )
+            made[chosen] = define(name, dataclasses.replace(parts, **changes))
+        return made[chosen]
+
+    defaults = tuple(next(iter(variants)) for variants in by_flag.values())
+    for n, variants in enumerate(by_flag.values()):
+        for each in variants:
+            variant((*defaults[:n], each, *defaults[n + 1 :]))
+    return variant
+
+
+def _versions(
+    parts: Parts,
+    policy: Policy,
+    output: OutputType,
+    seat: Seat,
+    rungs: Sequence[Seat | Stale | RulesBased | SafeDefault | Apology],
+) -> Mapping[str, str]:
+    versions = {
+        "prompt": digest([parts.prompt.system, parts.prompt.user, describe(parts.prompt.values)]),
+        "input_schema": digest(describe(parts.input)),
+        "output_schema": digest([describe(parts.output), output.schema]),
+        "model": digest(_describe_seat(seat)),
+        "context": digest(describe(tuple(parts.context))),
+        "rules": digest(describe([tuple(parts.guards), tuple(parts.rules), parts.confidence])),
+        "policy": digest(_describe_policy(policy)),
+        "fallbacks": digest([describe(tuple(parts.shortcuts)), [_describe_rung(rung, output) for rung in rungs]]),
+    }
+    if parts.flags:
+        versions["flags"] = digest([describe(parts.flags), parts.sticky])
+    return versions
+
+
+def _describe_seat(seat: Seat) -> Any:
+    if seat.spec is None:
+        return {"client": seat.name}
+    return describe({"name": seat.spec.name, "base_url": seat.spec.base_url, "sampling": seat.sampling})
+
+
+def _describe_policy(policy: Policy) -> Any:
+    """The bounds that change behaviour; where a cache lies and what records hold does not."""
+    cache = policy.cache and [policy.cache.ttl_s, policy.cache.stale_for_s]
+    budget = policy.retry.budget and [policy.retry.budget.burst, policy.retry.budget.refill]
+    breaker = policy.breaker and [
+        policy.breaker.ratio, policy.breaker.min_calls, policy.breaker.window_s, policy.breaker.open_s,
+        policy.breaker.probes,
+    ]  # fmt: skip
+    retry = policy.retry
+    return [
+        policy.deadline_s, policy.reserve_s, describe(policy.attempt),
+        [retry.max_attempts, retry.backoff_s, retry.max_backoff_s, budget], policy.reask, breaker,
+        describe(policy.hedge), describe(policy.spend), policy.max_concurrency, policy.repair,
+        describe(policy.normalize), cache,
+    ]  # fmt: skip
+
+
+def _describe_rung(rung: Seat | Stale | RulesBased | SafeDefault | Apology, output: OutputType) -> Any:
+    if isinstance(rung, Seat):
+        return {"model": _describe_seat(rung)}
+    if isinstance(rung, SafeDefault):
+        return {"default": output.dump(rung.value), "message": rung.message}
+    return describe(rung)

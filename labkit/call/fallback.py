@@ -18,7 +18,7 @@ from labkit.call.result import AnswerSource
 from labkit.call.rules import Reject, name_of
 from labkit.call.steps import StepFailed
 
-__all__ = ["ModelRung", "RulesBased", "Rung", "SafeDefault", "Stale", "answer_by_rules", "climb"]
+__all__ = ["Apology", "ModelRung", "RulesBased", "Rung", "SafeDefault", "Stale", "answer_by_rules", "climb"]
 
 log = logging.getLogger("labkit.call")
 
@@ -55,6 +55,17 @@ class SafeDefault:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Apology:
+    """Ends the fallbacks without a value: a readable error state, in the feature's own words.
+
+    Args:
+        message: What the person who waits is told; it becomes ``Result.user_message``.
+    """
+
+    message: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRung:
     """Another model, asked the same question with what is left of the time: ``ask`` runs steps 5 to 7."""
@@ -63,7 +74,7 @@ class ModelRung:
     ask: Callable[[], Awaitable[Answer]]
 
 
-Rung = RulesBased | Stale | SafeDefault | ModelRung
+Rung = RulesBased | Stale | SafeDefault | Apology | ModelRung
 
 
 async def climb(
@@ -83,7 +94,8 @@ async def climb(
         key: The question's cache key, None when the call failed before there was one.
 
     Returns:
-        The first answer, None when no rung had one; why each did not is in the journal's notes.
+        The first answer, that of an ``Apology`` without a value; None when no rung had one. Why each had none is in
+        the journal's notes.
     """
     for rung in rungs:
         last = deadline.main_until if isinstance(rung, ModelRung) else deadline.at
@@ -131,6 +143,8 @@ async def _try(
             return await answer_by_rules(rung, given, output, "rules")
         if isinstance(rung, SafeDefault):
             return Answer(value=rung.value, source="default", user_message=rung.message)
+        if isinstance(rung, Apology):
+            return Answer(value=None, source="error", user_message=rung.message)
         entry = await cache.stale(key) if cache is not None and key is not None else None
         if entry is None:
             return None

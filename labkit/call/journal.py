@@ -46,13 +46,17 @@ class Journal:
     def note(self, message: str) -> None:
         self.notes.append(Note(step=self.current, message=message))
 
-    def attempt(self, **fields: Any) -> None:
-        """Write down a request to a model."""
-        self.attempts.append(AttemptRecord(n=len(self.attempts) + 1, **fields))
+    def attempt(self, **fields: Any) -> int:
+        """Write down a request to a model and give its number; hedged ones are numbered as they end."""
+        n = len(self.attempts) + 1
+        self.attempts.append(AttemptRecord(n=n, **fields))
+        return n
 
-    def judge_last(self, outcome: Outcome, message: str, errors: tuple[FieldError, ...]) -> None:
-        """Change the last attempt's outcome: its text came, and was then found wanting."""
-        self.attempts[-1] = dataclasses.replace(self.attempts[-1], outcome=outcome, message=message, errors=errors)
+    def judge(self, n: int, outcome: Outcome, message: str, errors: tuple[FieldError, ...]) -> None:
+        """Change the outcome of attempt *n*: its text came, and was then found wanting."""
+        self.attempts[n - 1] = dataclasses.replace(
+            self.attempts[n - 1], outcome=outcome, message=message, errors=errors
+        )
 
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.began

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import logging
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from labkit.call import context, inputs, record
+from pydantic_core import to_json
+
+from labkit.call import context, inputs
 from labkit.call.answer import Answer
-from labkit.call.asking import Question, ask
+from labkit.call.asking import ask
+from labkit.call.cache import Cache
 from labkit.call.deadline import Deadline
 from labkit.call.definition import Definition, Seat
 from labkit.call.fallback import ModelRung, Rung, answer_by_rules, climb
-from labkit.call.fingerprint import digest
+from labkit.call.flight import Flights, Shared
 from labkit.call.journal import Journal
+from labkit.call.record import in_notebook, record_of
 from labkit.call.result import Reason, Result
+from labkit.call.spend import Purse
 from labkit.call.steps import StepFailed
+from labkit.call.trip import Question, Trip
+from labkit.errors import ReplayMissed
 from labkit.models.protocol import Usage
 
 __all__ = ["run"]
@@ -28,56 +35,60 @@ log = logging.getLogger("labkit.call")
 
 _APOLOGY = "We could not answer just now. Please try again in a moment."
 
-
-@dataclass(slots=True)
-class _Trip:
-    """How far the main path has come; the fallbacks need whatever it reached."""
-
-    given: Any = None
-    question: Question | None = None
-    key: str | None = None
+_flights: Flights[Answer] = Flights()
 
 
 async def run(plan: Definition, given: tuple[Any, ...], fields: Mapping[str, Any]) -> Result[Any]:
-    """Answer one call; only a cancellation or an interrupt raises, and it is recorded first."""
-    journal, trip = Journal(), _Trip()
-    deadline = Deadline.start(plan.policy.deadline_s, plan.policy.reserve_s)
+    """Answer one call.
+
+    Raises:
+        ReplayMissed: A replay met a question that was not recorded.
+
+    Beside that only a cancellation or an interrupt is raised; all of them are recorded first.
+    """
+    trip = Trip(
+        plan=plan,
+        journal=Journal(),
+        deadline=Deadline.start(plan.policy.deadline_s, plan.policy.reserve_s),
+        purse=Purse(plan.policy.spend) if plan.policy.spend is not None else None,
+    )
     try:
-        answer, reason = await _main_path(plan, given, fields, journal, trip, deadline)
+        answer, reason = await _main_path(trip, given, fields)
         if answer is None and trip.given is not None:
-            answer = await _fallbacks(plan, journal, trip, deadline)
-    except BaseException:
-        stopped = journal.failure("cancelled", "nobody waited for the answer")
-        _record(plan, journal, trip, _result(plan, journal, None, stopped))
+            answer = await _fallbacks(trip)
+    except BaseException as stopped:
+        outcome, said = ("cancelled", "nobody waited for the answer")
+        if isinstance(stopped, ReplayMissed):
+            outcome, said = ("bug", str(stopped))
+        _record(plan, trip, _result(trip, None, trip.journal.failure(outcome, said)))  # type: ignore[arg-type]
         raise
-    with journal.step("record"):
-        result = _result(plan, journal, answer, reason)
-        _record(plan, journal, trip, result)
+    with trip.journal.step("record"):
+        result = _result(trip, answer, reason)
+        _record(plan, trip, result)
     return result
 
 
 async def _main_path(
-    plan: Definition,
-    given: tuple[Any, ...],
-    fields: Mapping[str, Any],
-    journal: Journal,
-    trip: _Trip,
-    deadline: Deadline,
+    trip: Trip, given: tuple[Any, ...], fields: Mapping[str, Any]
 ) -> tuple[Answer | None, Reason | None]:
     """Steps 1 to 7; exactly one of answer and reason."""
+    plan, journal = trip.plan, trip.journal
     try:
-        async with asyncio.timeout_at(deadline.main_until) as timer:
+        async with asyncio.timeout_at(trip.deadline.main_until) as timer:
             with journal.step("input"):
                 raw = inputs.take(plan.input_type, given, fields)
             with journal.step("validate"):
                 trip.given = inputs.validate(plan.input_type, raw, plan.policy.normalize)
-                answer = await _shortcut(plan, journal, trip.given)
-            if answer is None:
-                trip.question = await _prepare(plan, journal, trip.given)
-                answer = await _cached_or_asked(plan, journal, trip, trip.question, deadline)
-        return answer, None
+            if plan.flags is not None:
+                await _read_flags(trip)
+            if plan.shortcuts and (answer := await _shortcut(trip)) is not None:
+                return answer, None
+            trip.question = await _prepare(trip)
+            return await _cached_or_asked(trip, trip.question), None
     except StepFailed as failed:
         return None, failed.reason
+    except ReplayMissed:
+        raise
     except TimeoutError as error:
         if not timer.expired():
             return None, journal.failure("transport", f"TimeoutError: {error}")
@@ -88,52 +99,110 @@ async def _main_path(
         return None, journal.failure("bug", f"{type(error).__name__}: {error}")
 
 
-async def _shortcut(plan: Definition, journal: Journal, given: Any) -> Answer | None:
+async def _read_flags(trip: Trip) -> None:
+    """Take one snapshot of the flags, and go on with the variant they choose.
+
+    Raises:
+        StepFailed: A kill switch is off.
+    """
+    flags, journal = trip.plan.flags, trip.journal
+    assert flags is not None
+    with journal.step("validate"):
+        trip.flags = await flags.read(trip.given)
+        for reading in trip.flags:
+            if reading.error is not None:
+                journal.note(f"flag {reading.key}: its default {reading.value!r} holds: {reading.error}")
+            elif reading.reason == "DEFAULT":
+                journal.note(f"flag {reading.key}: its default {reading.value!r} holds: no provider decides it")
+        for reading in trip.flags:
+            if reading.value is False:
+                trip.models_may_answer = False
+                raise StepFailed(
+                    Reason(step="model", outcome="disabled", message=f"flag {reading.key} is off ({reading.reason})")
+                )
+        chosen = tuple(str(reading.value) for reading in trip.flags if isinstance(reading.value, str))
+        if chosen:
+            trip.plan = trip.plan.variant(chosen)
+
+
+async def _shortcut(trip: Trip) -> Answer | None:
     """A simple case never reaches the model; a shortcut that fails is passed over, and a note says so."""
-    for rung in plan.shortcuts:
-        try:
-            answer = await answer_by_rules(rung, given, plan.output, "shortcut")
-        except StepFailed as failed:
-            journal.note(f"shortcut passed over: {failed.reason.message}")
-        except Exception as error:
-            log.exception("%s: a shortcut failed", plan.name)
-            journal.note(f"shortcut passed over: {type(error).__name__}: {error}")
-        else:
-            if answer is not None:
-                return answer
+    for rung in trip.plan.shortcuts:
+        with trip.journal.step("validate"):
+            try:
+                answer = await answer_by_rules(rung, trip.given, trip.plan.output, "shortcut")
+            except StepFailed as failed:
+                trip.journal.note(f"shortcut passed over: {failed.reason.message}")
+            except Exception as error:
+                log.exception("%s: a shortcut failed", trip.plan.name)
+                trip.journal.note(f"shortcut passed over: {type(error).__name__}: {error}")
+            else:
+                if answer is not None:
+                    return answer
     return None
 
 
-async def _prepare(plan: Definition, journal: Journal, given: Any) -> Question:
-    with journal.step("context"):
-        facts, notes = await context.gather(plan.context, given)
-        journal.notes.extend(notes)
-    with journal.step("prompt"):
-        return Question(given=given, messages=plan.prompt.render(given, facts))
+async def _prepare(trip: Trip) -> Question:
+    with trip.journal.step("context"):
+        facts, notes = await context.gather(trip.plan.context, trip.given)
+        trip.journal.notes.extend(notes)
+    with trip.journal.step("prompt"):
+        return Question(given=trip.given, messages=trip.plan.prompt.render(trip.given, facts))
 
 
-async def _cached_or_asked(
-    plan: Definition, journal: Journal, trip: _Trip, question: Question, deadline: Deadline
-) -> Answer:
+async def _cached_or_asked(trip: Trip, question: Question) -> Answer:
+    cache = trip.plan.policy.cache
+    if cache is None:
+        return await _ask_primary(trip, question)
     # The cache comes first: a hit must not need a healthy provider.
-    cache = plan.policy.cache
-    if cache is not None:
-        with journal.step("model"):
-            trip.key = _cache_key(plan, question)
-            entry = await cache.fresh(trip.key)
-            if entry is not None:
-                try:
-                    return Answer(value=plan.output.validate(entry.value), source="cache")
-                except StepFailed as failed:
-                    journal.note(f"a kept answer was not used: {failed.reason.message}")
-    models_after = sum(isinstance(rung, Seat) for rung in plan.fallbacks)
-    answer = await ask(plan, plan.seat, question, journal, deadline, models_after=models_after)
-    if cache is not None and trip.key is not None:
-        await cache.keep(trip.key, plan.output.dump(answer.value))
-    return answer
+    trip.key = _cache_key(trip.plan, question)
+    answer = await _kept(trip, cache, trip.key)
+    if answer is not None:
+        return answer
+    if cache.replays:
+        raise ReplayMissed(
+            f"{trip.plan.name}: {cache.place} holds no answer to this question: it was never recorded, or the prompt, "
+            "model, schema or rules have changed since. Record it anew with Cache(path=..., ttl_s=math.inf) "
+            "and a model that answers."
+        )
+    dump = trip.plan.output.dump
+
+    async def lead() -> Answer:
+        led = await _ask_primary(trip, question)
+        await cache.keep(trip.key or "", dump(led.value))
+        return led
+
+    found = await _flights.once(trip.key, lead, lambda led: dump(led.value))
+    if isinstance(found, Shared):
+        trip.journal.note("shared the answer of an identical call that was in flight")
+        return Answer(value=trip.plan.output.validate(found.value), source="cache")
+    return found
 
 
-async def _fallbacks(plan: Definition, journal: Journal, trip: _Trip, deadline: Deadline) -> Answer | None:
+async def _kept(trip: Trip, cache: Cache, key: str) -> Answer | None:
+    with trip.journal.step("model"):
+        entry = await cache.fresh(key)
+        if entry is None:
+            return None
+        try:
+            return Answer(value=trip.plan.output.validate(entry.value), source="cache")
+        except StepFailed as failed:
+            trip.journal.note(f"a kept answer was not used: {failed.reason.message}")
+            return None
+
+
+async def _ask_primary(trip: Trip, question: Question) -> Answer:
+    budget = trip.plan.policy.retry.budget
+    if budget is not None:
+        budget.count_call()
+    models_after = sum(isinstance(rung, Seat) for rung in trip.plan.fallbacks)
+    return await ask(trip, trip.plan.seat, question, models_after=models_after)
+
+
+async def _fallbacks(trip: Trip) -> Answer | None:
+    plan, journal = trip.plan, trip.journal
+    if not plan.fallbacks:
+        return None
     rungs: list[Rung] = []
     models_after = sum(isinstance(rung, Seat) for rung in plan.fallbacks)
     for rung in plan.fallbacks:
@@ -141,10 +210,11 @@ async def _fallbacks(plan: Definition, journal: Journal, trip: _Trip, deadline: 
             rungs.append(rung)
             continue
         models_after -= 1
-        if trip.question is None:
-            journal.step("fallback").note(f"{rung.name}: there was no prompt to ask it with")
+        if trip.question is None or not trip.models_may_answer:
+            why = "there was no prompt to ask it with" if trip.models_may_answer else "switched off"
+            journal.step("fallback").note(f"{rung.name}: {why}")
             continue
-        asking = functools.partial(ask, plan, rung, trip.question, journal, deadline, models_after=models_after)
+        asking = functools.partial(ask, trip, rung, trip.question, models_after=models_after)
         rungs.append(ModelRung(name=rung.name, ask=asking))
     return await climb(
         rungs,
@@ -153,17 +223,18 @@ async def _fallbacks(plan: Definition, journal: Journal, trip: _Trip, deadline: 
         cache=plan.policy.cache,
         output=plan.output,
         journal=journal,
-        deadline=deadline,
+        deadline=trip.deadline,
     )
 
 
 def _cache_key(plan: Definition, question: Question) -> str:
     """Everything an accepted answer depends on."""
-    parts = {name: plan.versions[name] for name in ("output_schema", "model", "rules")}
-    return digest([parts, [[message.role, message.content] for message in question.messages]])
+    messages = [(message.role, message.content) for message in question.messages]
+    return hashlib.sha256(plan.cache_scope.encode() + to_json(messages)).hexdigest()
 
 
-def _result(plan: Definition, journal: Journal, answer: Answer | None, reason: Reason | None) -> Result[Any]:
+def _result(trip: Trip, answer: Answer | None, reason: Reason | None) -> Result[Any]:
+    plan, journal = trip.plan, trip.journal
     attempts = tuple(journal.attempts)
     usages = [attempt.usage for attempt in attempts if attempt.usage is not None]
     costs = [attempt.cost_usd for attempt in attempts if attempt.usage is not None]
@@ -178,12 +249,17 @@ def _result(plan: Definition, journal: Journal, answer: Answer | None, reason: R
         confidence=None if answer is None else answer.confidence,
         repairs=() if answer is None else answer.repairs,
         attempts=attempts,
-        usage=sum(usages, Usage()) if usages else None,
+        usage=_sum(usages),
         cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
         steps=journal.steps,
         notes=tuple(journal.notes),
+        flags=trip.flags,
         versions=plan.versions,
     )
+
+
+def _sum(usages: list[Usage]) -> Usage | None:
+    return None if not usages else usages[0] if len(usages) == 1 else sum(usages, Usage())
 
 
 def _user_message(answer: Answer | None, reason: Reason | None) -> str | None:
@@ -196,21 +272,20 @@ def _user_message(answer: Answer | None, reason: Reason | None) -> str | None:
     return _APOLOGY
 
 
-def _record(plan: Definition, journal: Journal, trip: _Trip, result: Result[Any]) -> None:
-    if plan.sink is None and result.reason is None:
-        return
-    content = plan.policy.record_content
-    content = record.in_notebook() if content is None else content
-    record.emit(
-        record.CallRecord(
-            call=plan.name,
-            call_id=result.call_id,
-            at=record.now(),
-            fingerprint=plan.fingerprint,
-            outcome="ok" if result.reason is None else result.reason.outcome,
-            result=result,
-            input=trip.given if content else None,
-            content=content,
-        ),
-        plan.sink,
-    )
+def _record(plan: Definition, trip: Trip, result: Result[Any]) -> None:
+    """Count, log and write down *result*; *plan* is the call's own, whichever variant answered."""
+    plan.tally.add(result)
+    if result.reason is not None:
+        reason = result.reason
+        # what a sender got wrong is not the feature's failure
+        level = logging.INFO if reason.step in ("input", "validate") else logging.WARNING
+        log.log(
+            level,
+            "%s answered by %s: step %s ended with %s: %s",
+            result.call, result.source, reason.step, reason.outcome, reason.message,
+            extra={"call_id": result.call_id},
+        )  # fmt: skip
+    if plan.records is not None:
+        content = plan.policy.record_content
+        content = in_notebook() if content is None else content
+        plan.records.offer(record_of(result, fingerprint=trip.plan.fingerprint, given=trip.given, content=content))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 
+from labkit.call.breaker import Breaker
 from labkit.call.cache import Cache
+from labkit.call.hedge import Hedge
 from labkit.call.inputs import Normalization
 from labkit.call.repairs import RepairLevel
-from labkit.errors import CallInvalid, Outcome
+from labkit.call.retry import Retry
+from labkit.call.spend import Spend
+from labkit.errors import CallInvalid
 
-__all__ = ["Attempt", "Policy", "Retry"]
-
-# What another request may mend. A bad answer is not among them: that is a re-ask, not a retry.
-RETRIED: frozenset[Outcome] = frozenset({"timeout", "rate_limited", "transport"})
+__all__ = ["Attempt", "Policy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,32 +23,25 @@ class Attempt:
     Args:
         total_s: Longest one request may take. None: an even share of the time left among the models that may
             still be asked, so that a primary that hangs leaves its fallback model time to answer.
+        first_token_s: Longest wait for the first piece of text.
+        idle_s: Longest wait between two pieces of text.
+
+    With either of the last two the answer is streamed from the provider, whether or not the caller sees it stream: a
+    request that hangs is then given up on long before ``total_s``.
+
+    Raises:
+        CallInvalid: A time that is not positive.
     """
 
     total_s: float | None = None
+    first_token_s: float | None = None
+    idle_s: float | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """Another request after one that failed in transport: a timeout, a 429, a 5xx, a broken connection.
-
-    Args:
-        max_attempts: Requests in all, the first one included.
-        backoff_s: Upper bound of the first wait; it doubles with every retry.
-        max_backoff_s: Upper bound of every wait.
-
-    The wait is drawn evenly between 0 and its bound ("full jitter", Brooker 2015, "Exponential Backoff And Jitter",
-    AWS Architecture Blog), but never shorter than the provider's ``Retry-After``.
-    """
-
-    max_attempts: int = 2
-    backoff_s: float = 0.25
-    max_backoff_s: float = 4.0
-
-    def wait_s(self, retry: int, retry_after_s: float | None) -> float:
-        """Seconds to wait before the *retry*-th retry (1 is the first)."""
-        bound = min(self.max_backoff_s, self.backoff_s * 2.0 ** (retry - 1))
-        return max(random.uniform(0.0, bound), retry_after_s or 0.0)
+    def __post_init__(self) -> None:
+        for name in ("total_s", "first_token_s", "idle_s"):
+            limit = getattr(self, name)
+            if limit is not None and limit <= 0:
+                raise CallInvalid(f"Attempt({name}={limit}): give a positive number of seconds, or None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +54,11 @@ class Policy:
         attempt: Limits of one request.
         retry: Requests after a failure in transport.
         reask: Times a rejected answer goes back to the model with what is wrong with it.
+        breaker: When to leave a model alone that keeps failing; None asks it whatever happens.
+        hedge: A second request when the first is slow; needs ``retry=Retry(max_attempts=1)``.
+        spend: Most that the call may cost.
+        max_concurrency: Most calls at a model at a time, over all calls of the process with the same limit; the
+            others wait their turn within their deadlines. None: no limit.
         repair: How far reading an answer may go.
         normalize: What is done to strings before they are validated.
         cache: Keep validated answers; None keeps none.
@@ -75,6 +73,10 @@ class Policy:
     attempt: Attempt = field(default_factory=Attempt)
     retry: Retry = field(default_factory=Retry)
     reask: int = 0
+    breaker: Breaker | None = field(default_factory=Breaker)
+    hedge: Hedge | None = None
+    spend: Spend | None = None
+    max_concurrency: int | None = None
     repair: RepairLevel = "safe"
     normalize: Normalization = field(default_factory=Normalization)
     cache: Cache | None = None
@@ -86,9 +88,12 @@ class Policy:
                 f"Policy(deadline_s={self.deadline_s}, reserve_s={self.reserve_s}): the reserve is part of the "
                 "deadline and must leave time for the model; give a longer deadline"
             )
-        if self.attempt.total_s is not None and self.attempt.total_s <= 0:
-            raise CallInvalid(f"Attempt(total_s={self.attempt.total_s}): give a positive number of seconds, or None")
-        if self.retry.max_attempts < 1:
-            raise CallInvalid(f"Retry(max_attempts={self.retry.max_attempts}): 1 means no retry; give 1 or more")
+        if self.hedge is not None and self.retry.max_attempts > 1:
+            raise CallInvalid(
+                "Policy(hedge=...): a hedge is a second request already, and retries would multiply it; "
+                "give retry=Retry(max_attempts=1) beside it"
+            )
+        if self.max_concurrency is not None and self.max_concurrency < 1:
+            raise CallInvalid(f"Policy(max_concurrency={self.max_concurrency}): give 1 or more, or None")
         if self.reask < 0:
             raise CallInvalid(f"Policy(reask={self.reask}): give 0 or more")

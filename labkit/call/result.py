@@ -14,7 +14,7 @@ from labkit.call.repairs import Repair
 from labkit.errors import CallFailed, Outcome
 from labkit.models.protocol import FinishReason, Usage, Wire
 
-__all__ = ["STEPS", "AnswerSource", "AttemptRecord", "FieldError", "Note", "Reason", "Result", "Step"]
+__all__ = ["STEPS", "AnswerSource", "AttemptRecord", "FieldError", "FlagReading", "Note", "Reason", "Result", "Step"]
 
 T = TypeVar("T")
 
@@ -54,6 +54,24 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlagReading:
+    """What a feature flag said for one call.
+
+    Args:
+        value: What the call went by: a kill switch's state, or a variant's name.
+        variant: What the flag service calls it.
+        reason: OpenFeature's: TARGETING_MATCH, STATIC, SPLIT, CACHED, DEFAULT where nobody decided, ERROR, ...
+        error: Why the default had to serve, None where it did not have to.
+    """
+
+    key: str
+    value: bool | str
+    variant: str | None = None
+    reason: str = "UNKNOWN"
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRecord:
     """One request to a model, whatever came of it.
 
@@ -72,7 +90,7 @@ class AttemptRecord:
     """
 
     n: int
-    kind: Literal["first", "retry", "reask", "fallback"]
+    kind: Literal["first", "retry", "reask", "hedge", "fallback"]
     model: str
     outcome: Outcome
     latency_s: float
@@ -106,6 +124,7 @@ class Result(Generic[T]):
         cost_usd: Over all attempts, None when a price is not known, never a guess.
         steps: Seconds spent in each step that ran.
         notes: What else happened.
+        flags: The feature flags as they were read for this call.
         versions: Hash of each part of the call, the sum of which is the fingerprint.
     """
 
@@ -123,6 +142,7 @@ class Result(Generic[T]):
     cost_usd: float | None = None
     steps: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    flags: tuple[FlagReading, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property

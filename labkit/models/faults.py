@@ -11,7 +11,7 @@ import math
 import random
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Literal, cast, get_args
 
@@ -259,7 +259,7 @@ class Faulty:
             await asyncio.sleep(self._injector.faults.drip_s * len(_pieces(completion.text)))
         return self._after(kind, completion, request)
 
-    async def stream(self, request: CompletionRequest) -> AsyncIterator[Chunk]:
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
         """Answer piece by piece, or fail, also half-way."""
         kind = self._injector.draw(streamed=True)
         await self._before(kind, half_way=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -100,7 +100,7 @@ class LitellmClient:
             request_id=_request_id(response),
         )
 
-    async def stream(self, request: CompletionRequest) -> AsyncIterator[Chunk]:
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
         """Answer piece by piece."""
         litellm = load_litellm()
         began = time.perf_counter()

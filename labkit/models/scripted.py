@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from labkit.models.protocol import Chunk, Completion, CompletionRequest, FinishReason, Usage
 
@@ -68,7 +68,7 @@ class ScriptedModel:
             usage=Usage(prompt_tokens=prompt_words, completion_tokens=len(text.split()), estimated=True),
         )
 
-    async def stream(self, request: CompletionRequest) -> AsyncIterator[Chunk]:
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
         """Give the next reply in pieces of ``chunk_chars``."""
         completion = await self.complete(request)
         for start in range(0, len(completion.text), self._chunk_chars):

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from labkit.call.record import CallRecord, Sink
+from collections.abc import Sequence
+
+from sqlalchemy import Engine
+
+from labkit.call.record import CallRecord
+from labkit.call.sinks import BatchSink
 from labkit.store import schema
 from labkit.store.database import open_engine
 
 __all__ = ["open_sink"]
 
 
-def open_sink(url: str) -> Sink:
+def open_sink(url: str) -> BatchSink:
     """Open the store at *url* as a sink of records.
 
     Raises:
         StoreError: The store cannot be opened.
     """
-    engine = open_engine(url)
+    return _Records(open_engine(url))
 
-    def write(record: CallRecord) -> None:
-        with engine.begin() as connection:
-            connection.execute(
-                schema.call_records.insert().values(
-                    call_id=record.call_id,
-                    call=record.call,
-                    at=record.at,
-                    source=record.result.source,
-                    outcome=record.outcome,
-                    record=record.data(),
-                )
-            )
 
-    return write
+class _Records:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def write(self, records: Sequence[CallRecord]) -> None:
+        rows = [
+            {
+                "call_id": record.call_id,
+                "call": record.call,
+                "at": record.at,
+                "source": record.source,
+                "outcome": record.outcome,
+                "record": record.data(),
+            }
+            for record in records
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(schema.call_records.insert(), rows)

@@ -401,6 +401,7 @@ def test_every_call_leaves_one_record_with_its_attempts():
 
     desk(text="my secret")
     desk(text="")
+    assert lk.flush()
 
     first, second = (record.data() for record in records)
     assert [attempt["outcome"] for attempt in first["attempts"]] == ["parse", "ok"]
@@ -414,6 +415,7 @@ def test_content_is_recorded_where_the_policy_says_so():
     records: list[lk.CallRecord] = []
 
     support_desk(policy=lk.Policy(record_content=True), sink=records.append)(text="hello")
+    assert lk.flush()
 
     data = records[0].data()
     assert (data["input"], data["value"]["urgency"], data["attempts"][0]["text"]) == ({"text": "hello"}, 2, GOOD)
@@ -426,6 +428,7 @@ def test_a_broken_sink_cannot_break_the_call(caplog: pytest.LogCaptureFixture):
         raise OSError("disk full")
 
     assert support_desk(sink=full)(text="hello").source == "model"
+    assert lk.flush()
     assert "disk full" in caplog.text
 
 
@@ -436,6 +439,7 @@ def test_records_go_to_the_file_that_the_environment_names(tmp_path: Any, monkey
     desk = support_desk()
     desk(text="a")
     desk(text="b")
+    assert lk.flush()
 
     assert len((tmp_path / "deep" / "calls.jsonl").read_text().splitlines()) == 2
 
@@ -452,9 +456,10 @@ def test_a_cancelled_call_is_recorded_and_stops_the_request():
             await task
 
     asyncio.run(scenario())
+    assert lk.flush()
 
     assert model.cancelled.is_set()
-    assert [(r.outcome, r.result.attempts[0].outcome) for r in records] == [("cancelled", "cancelled")]
+    assert [(r.outcome, r.attempts[0].outcome) for r in records] == [("cancelled", "cancelled")]
 
 
 def test_the_sync_call_works_inside_a_running_loop():

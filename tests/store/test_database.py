@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from desk import support_desk
 
+import labkit as lk
 from labkit.errors import StoreError
 from labkit.store.database import open_engine
 from labkit.store.runs import PlannedUnit, RunStore, StoredRow, StoredRun
@@ -83,6 +84,7 @@ def test_call_records_go_to_the_store_that_the_sink_names(tmp_path: Path):
 
     desk(text="one")
     desk(text="")
+    assert lk.flush()
 
     with sqlite3.connect(tmp_path / "calls.db") as db:
         assert db.execute("SELECT call, source, outcome FROM call_records ORDER BY at, source DESC").fetchall() == [

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import lru_cache
 from typing import Any
 
@@ -71,7 +71,7 @@ class OfflineModel:
         """Answer in one piece."""
         return _answer(request)
 
-    async def stream(self, request: CompletionRequest) -> AsyncIterator[Chunk]:
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
         """Answer token by token."""
         completion = _answer(request)
         for token in split_tokens(completion.text):
