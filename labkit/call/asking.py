@@ -87,9 +87,12 @@ async def _judge(
             text, guarded = await apply_guards(plan.guards, text)
     with journal.step("output"):
         value, repairs = plan.output.accept(text, plan.policy.repair)
+    fixes, confidence = _UNTOUCHED, None
     with journal.step("rules"):
-        value, fixes = await apply_rules(plan.rules, value, question.given, plan.output)
-        confidence = await score_confidence(plan.confidence, value, completion)
+        if plan.rules:
+            value, fixes = await apply_rules(plan.rules, value, question.given, plan.output)
+        if plan.confidence is not None:
+            confidence = await score_confidence(plan.confidence, value, completion)
     return Answer(
         value=value,
         source="model" if is_primary else "fallback_model",

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import hashlib
 import logging
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from labkit.call import context, inputs
 from labkit.call.answer import Answer
 from labkit.call.asking import ask
 from labkit.call.cache import Cache
+from labkit.call.call_id import new_call_id
 from labkit.call.deadline import Deadline
 from labkit.call.definition import Definition, Seat
 from labkit.call.fallback import ModelRung, Rung, answer_by_rules, climb
@@ -242,7 +242,7 @@ def _result(trip: Trip, answer: Answer | None, reason: Reason | None) -> Result[
         value=None if answer is None else answer.value,
         source="error" if answer is None else answer.source,
         call=plan.name,
-        call_id=uuid.uuid4().hex,
+        call_id=new_call_id(),
         elapsed_s=journal.elapsed_s(),
         reason=reason,
         user_message=_user_message(answer, reason),

@@ -84,7 +84,7 @@ class _Template:
     role: Any
     tree: nodes.Template
     compiled: jinja2.Template
-    values: Mapping[str, Any]
+    names: Mapping[str, Any]  # jinja's own functions, and the prompt's values
     fixed: Message | None  # written once when it depends on nothing that a call brings
 
     @classmethod
@@ -108,7 +108,7 @@ class _Template:
                 fixed = Message(role, compiled.render(values))  # type: ignore[arg-type]
             except (jinja2.TemplateError, TypeError, ValueError) as error:
                 raise CallInvalid(f"{role} template: {error}") from error
-        return cls(role=role, tree=tree, compiled=compiled, values=values, fixed=fixed)
+        return cls(role=role, tree=tree, compiled=compiled, names={**_JINJA.globals, **values}, fixed=fixed)
 
     def check(self, input_type: type[pydantic.BaseModel], context_names: frozenset[str]) -> None:
         for reference in self.tree.find_all(nodes.Getattr):
@@ -133,7 +133,9 @@ class _Template:
         if self.fixed is not None:
             return self.fixed
         try:
-            return Message(self.role, self.compiled.render(self.values, input=value, context=context))
+            # What Template.render does, less the copying of names for every call: a third of its time.
+            names = self.compiled.new_context({**self.names, "input": value, "context": context}, shared=True)
+            return Message(self.role, "".join(self.compiled.root_render_func(names)))
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise StepFailed(
                 Reason(step="prompt", outcome="bug", message=f"{self.role} template: {type(error).__name__}: {error}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from labkit.call.record import CallRecord
 from labkit.errors import CallInvalid
@@ -15,9 +15,15 @@ __all__ = ["BatchSink", "JsonLines", "Sink", "open_sink", "sink_from_environment
 
 @runtime_checkable
 class BatchSink(Protocol):
-    """A sink that takes many records at a time. It runs on a thread of its own and may wait."""
+    """A sink that takes many records at a time."""
 
-    def write(self, records: Sequence[CallRecord]) -> None: ...
+    def prepare(self, record: CallRecord) -> Any:
+        """Give what is to be written of *record*. It runs in the call, while the record is at hand, and is quick."""
+        ...
+
+    def write(self, prepared: Sequence[Any]) -> None:
+        """Write them, in order. It runs on a thread of its own and may wait."""
+        ...
 
 
 Sink = Callable[[CallRecord], None] | BatchSink
@@ -34,9 +40,13 @@ class JsonLines:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
 
-    def write(self, records: Sequence[CallRecord]) -> None:
-        """Append *records*; on the disk's cache when it returns."""
-        lines = b"".join(record.line() for record in records)
+    def prepare(self, record: CallRecord) -> bytes:
+        """Give the record's line."""
+        return record.line()
+
+    def write(self, prepared: Sequence[bytes]) -> None:
+        """Append the lines; they are in the system's cache when it returns."""
+        lines = b"".join(prepared)
         try:
             self._append(lines)
         except FileNotFoundError:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
 
 from labkit.call.record import CallRecord
 from labkit.call.sinks import Sink
@@ -41,7 +42,7 @@ class WriteBehind:
 
     def begin(self) -> None:
         """Start empty and without a thread: also in a forked child, whose parent writes what was waiting."""
-        self._waiting: deque[CallRecord] = deque()
+        self._waiting: deque[Any] = deque()
         self._changed = threading.Condition()
         self._work = threading.Event()
         self._hurry = threading.Event()
@@ -60,9 +61,14 @@ class WriteBehind:
         if len(self._waiting) >= self._most_waiting:
             self._drop(1, "the sink is too slow")
             return
+        try:
+            prepared = record if callable(self._sink) else self._sink.prepare(record)
+        except Exception as error:
+            self._failed(1, error)
+            return
         with self._changed:
             self._offered += 1
-            self._waiting.append(record)
+            self._waiting.append(prepared)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="labkit-records", daemon=True)
                 self._thread.start()
@@ -91,7 +97,7 @@ class WriteBehind:
                     self._done += len(batch)
                     self._changed.notify_all()
 
-    def _write(self, batch: Sequence[CallRecord]) -> None:
+    def _write(self, batch: Sequence[Any]) -> None:
         if callable(self._sink):
             for record in batch:
                 try:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from pydantic_core import from_json
+
 from labkit.models.event_stream import TooLong
 from labkit.models.protocol import FinishReason, Usage
 from labkit.models.provider_errors import MAX_ANSWER_BYTES
@@ -158,10 +160,14 @@ def error_of(raw: bytes, headers: Mapping[str, str]) -> tuple[str, str | None]:
 
 def _object(raw: bytes) -> dict[str, Any]:
     """Read a JSON object that is no error."""
+    body: Any
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
-        raise Unreadable(f"{error}: {_begins(raw)}") from error
+        body = from_json(raw)  # in a third of the time of json.loads
+    except ValueError:
+        try:
+            body = json.loads(raw)  # takes half an emoji, as a piece of a stream may have it
+        except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
+            raise Unreadable(f"{error}: {_begins(raw)}") from error
     if not isinstance(body, dict):
         raise Unreadable(f"it is no object: {_begins(raw)}")
     if body.get("error"):

@@ -15,6 +15,8 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from labkit.errors import CallInvalid, ModelError
 from labkit.models.chat_response import Answer, StreamedAnswer, Unreadable, error_of
 from labkit.models.estimates import estimated_usage
@@ -44,6 +46,11 @@ _ABOUT_SCHEMA = re.compile(r"invalid[_ ](json_)?schema|invalid_function_paramete
 _wire_at: dict[tuple[str, str], Wire] = {}
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+
+# Most of a body is the schema, which is the same for every request of a call: encoded once. The schema is kept beside,
+# so that its id is not given to another.
+_encoded: dict[tuple[Any, ...], tuple[object, bytes]] = {}
+_MOST_ENCODED = 256
 
 
 class DirectClient:
@@ -158,7 +165,7 @@ class DirectClient:
         while True:
             wire = self._wire(request, base_url)
             response = await self._send(
-                route, payload_of(request, self._served_name, wire, is_openai=base_url == _OPENAI) | options
+                route, _body(request, self._served_name, wire, options, is_openai=base_url == _OPENAI)
             )
             if response.status == 200:
                 return wire, response
@@ -183,13 +190,13 @@ class DirectClient:
         takes_any_root = wire == "json_schema" and base_url != _OPENAI
         return wire if takes_any_root or request.schema.get("type") == "object" else "prompted"
 
-    async def _send(self, route: Route, payload: Mapping[str, Any]) -> aiohttp.ClientResponse:
+    async def _send(self, route: Route, body: bytes) -> aiohttp.ClientResponse:
         headers = {"Content-Type": "application/json", **route.headers}
         if key := self._key():
             headers["Authorization"] = f"Bearer {key}"
         return await (await session()).post(
             route.url,
-            data=_encode(payload).encode(),
+            data=body,
             headers=headers,
             proxy=route.proxy,
             proxy_headers=route.proxy_headers,
@@ -234,6 +241,26 @@ class DirectClient:
         if error.status is None:
             return broken_body(self.name, str(error))
         return provider_error(self.name, error.status, str(error), code=error.code, headers=response.headers)
+
+
+def _body(request: CompletionRequest, model: str, wire: Wire, options: dict[str, Any], *, is_openai: bool) -> bytes:
+    """Give ``payload_of`` and *options* as JSON."""
+    if wire == "prompted":
+        return _encode(payload_of(request, model, wire, is_openai=is_openai) | options).encode()
+    key = (id(request.schema), request.schema_name, request.sampling, model, wire, is_openai, "stream" in options)
+    known = _encoded.get(key)
+    if known is None or known[0] is not request.schema:
+        payload = payload_of(request, model, wire, is_openai=is_openai) | options
+        del payload["messages"]
+        if len(_encoded) >= _MOST_ENCODED:
+            _encoded.clear()
+        known = _encoded[key] = (request.schema, _encode(payload).encode())
+    messages = messages_of(request)
+    try:
+        encoded = to_json(messages)
+    except PydanticSerializationError:  # half a surrogate pair, which only an escape can carry
+        encoded = _encode(messages).encode()
+    return b"".join((b'{"messages":', encoded, b",", known[1][1:]))
 
 
 def payload_of(request: CompletionRequest, model: str, wire: Wire, *, is_openai: bool) -> dict[str, Any]:

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["Route", "route_to", "session"]
 
 _CLOSE_WAIT_S = 1.0
-_PROXY_VARIABLES = tuple(
-    spelled
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-    for spelled in (name, name.upper())
-)  # fmt: skip
+# Reading one takes 1 microsecond: those of the other scheme are left alone.
+_PROXY_VARIABLES = {
+    scheme: tuple(spelled for name in (f"{scheme}_proxy", "all_proxy", "no_proxy") for spelled in (name, name.upper()))
+    for scheme in ("http", "https")
+}
 _TLS_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR")
+_NO_CERTIFICATES = (None, None, None)
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
@@ -122,7 +123,9 @@ def route_to(url: str) -> Route:
         ModelError: Outcome ``bug``: the certificates that the environment names cannot be read.
     """
     read = os.environ.get
-    return _route(url, tuple(map(read, _PROXY_VARIABLES)), tuple(map(read, _TLS_VARIABLES)))
+    if url.startswith("http:"):
+        return _route(url, tuple(map(read, _PROXY_VARIABLES["http"])), _NO_CERTIFICATES)
+    return _route(url, tuple(map(read, _PROXY_VARIABLES["https"])), tuple(map(read, _TLS_VARIABLES)))
 
 
 @lru_cache(maxsize=256)

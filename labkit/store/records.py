@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -27,17 +28,18 @@ class _Records:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def write(self, records: Sequence[CallRecord]) -> None:
-        rows = [
-            {
-                "call_id": record.call_id,
-                "call": record.call,
-                "at": record.at,
-                "source": record.source,
-                "outcome": record.outcome,
-                "record": record.data(),
-            }
-            for record in records
-        ]
+    def prepare(self, record: CallRecord) -> dict[str, Any]:
+        """Give the record's row."""
+        return {
+            "call_id": record.call_id,
+            "call": record.call,
+            "at": record.at,
+            "source": record.source,
+            "outcome": record.outcome,
+            "record": record.data(),
+        }
+
+    def write(self, prepared: Sequence[dict[str, Any]]) -> None:
+        """Insert the rows in one transaction."""
         with self._engine.begin() as connection:
-            connection.execute(schema.call_records.insert(), rows)
+            connection.execute(schema.call_records.insert(), list(prepared))
