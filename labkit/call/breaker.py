@@ -44,7 +44,7 @@ class Breaker:
     """
 
     ratio: float = 0.5
-    min_calls: int = 10
+    min_calls: int = 20
     window_s: float = 30.0
     open_s: float = 15.0
     probes: int = 1

@@ -61,7 +61,10 @@ async def gather(sources: Sequence[Source], value: Any) -> tuple[Mapping[str, An
     """
     if not sources:
         return _NOTHING, ()
-    answers = await asyncio.gather(*(_ask(source, value) for source in sources))
+    if len(sources) == 1:  # without a task of its own: half the cost of the step
+        answers = [await _ask(sources[0], value)]
+    else:
+        answers = await asyncio.gather(*(_ask(source, value) for source in sources))
     notes = []
     context = {}
     for source, (answer, failure) in zip(sources, answers, strict=True):

@@ -23,7 +23,7 @@ log = logging.getLogger("labkit.records")
 
 _MOST_WAITING = 10_000
 _BATCH = 200
-_GATHER_S = 0.01
+_GATHER_S = 0.02
 _EXIT_WAIT_S = 5.0
 _TERM_WAIT_S = 2.0
 
