@@ -55,7 +55,10 @@ def _serve() -> None:
         print(server.base_url, flush=True)
         for _ in sys.stdin:
             seen = server.counts
-            print(json.dumps({"requests": seen.requests, "aborted": seen.aborted, "faults": dict(seen.faults)}), flush=True)
+            print(
+                json.dumps({"requests": seen.requests, "aborted": seen.aborted, "faults": dict(seen.faults)}),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -97,7 +97,9 @@ async def measure(folder: Path) -> None:
     await cached.acall(text="Where is my card?")
     alone_ms, guarded_ms, hit_ms = await cpu_ms(alone), await cpu_ms(guarded), await cpu_ms(hit)
     print(f"model alone            {alone_ms:.3f} ms CPU")
-    print(f"fully armed call       {guarded_ms:.3f} ms CPU, {guarded_ms - alone_ms:.3f} over the model (target <= 0.25)")
+    print(
+        f"fully armed call       {guarded_ms:.3f} ms CPU, {guarded_ms - alone_ms:.3f} over the model (target <= 0.25)"
+    )
     print(f"cache hit, SQLite file {hit_ms:.3f} ms CPU (target < 0.15)")
 
     before = threading.active_count()

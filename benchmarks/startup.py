@@ -60,7 +60,9 @@ def installed_mb(*roots: str, extras: frozenset[str] = frozenset()) -> tuple[flo
             continue
         found = importlib.metadata.distribution(name)
         seen[canonical] = sum(
-            file.locate().stat().st_size for file in found.files or () if file.locate().is_file()  # type: ignore[attr-defined]
+            file.locate().stat().st_size
+            for file in found.files or ()
+            if file.locate().is_file()  # type: ignore[attr-defined]
         )
         for line in found.requires or ():
             needed = Requirement(line)

@@ -98,7 +98,9 @@ def mix() -> None:
             answered += sum(r.ok for r in results)
         n = len(SEEDS)
         print(f"  {max_attempts} attempts, {reask} re-asks: answered {answered} of {500 * n}")
-        print(f"    by the model       {sum(by_model) / n:.2%} ({', '.join(f'{s:.1%}' for s in by_model)}; target 99.8%)")
+        print(
+            f"    by the model       {sum(by_model) / n:.2%} ({', '.join(f'{s:.1%}' for s in by_model)}; target 99.8%)"
+        )
         print(f"    requests per call  {sum(requests) / n:.3f} (target <= 1.27)")
     three, four = 0.17**3, 0.17**4
     print(f"  (17% of requests fail in transport: 3 independent attempts lose {three:.2%} of calls, 4 {four:.2%})")

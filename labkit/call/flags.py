@@ -92,10 +92,8 @@ class Flags:
                 async with asyncio.timeout(_WAIT_S) as timer:
                     readings.append(await _read(client, key, flag, default, context))
             except Exception as error:
-                if isinstance(error, TimeoutError) and timer.expired():
-                    said = f"no answer in {_WAIT_S:g} s"
-                else:
-                    said = f"{type(error).__name__}: {error}"
+                # openfeature-sdk turns the cancellation of a provider into errors of other kinds
+                said = f"no answer in {_WAIT_S:g} s" if timer.expired() else f"{type(error).__name__}: {error}"
                 readings.append(FlagReading(key=key, value=default, reason="ERROR", error=said))
         return tuple(readings)
 
