@@ -34,6 +34,11 @@ lint: setup
 
 bench: setup
 	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/client_speed.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/under_faults.py
+	$(BIN)/python benchmarks/cancellation.py
 	$(BIN)/python benchmarks/stats_false_positives.py
 
 # Browser tests need Chromium from the distribution; where it cannot be installed they are skipped, saying so.

@@ -1,4 +1,4 @@
-"""Records are written behind the calls: a sink that waits or fails costs no call anything, and nothing is lost unsaid."""
+"""Records are written behind the calls: a sink that waits or fails costs no call anything, and no loss is hidden."""
 
 from __future__ import annotations
 
