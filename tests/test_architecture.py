@@ -35,6 +35,8 @@ FORBIDDEN_AT_IMPORT = {
     "scipy",
     "numpy",
     "anywidget",
+    "openfeature",
+    "redis",
 }
 
 
