@@ -49,8 +49,12 @@ class OutputType:
         """
         if self.schema is None:
             return self._checked(text), ()
-        if level == "strict":
-            return self._strict(text), ()
+        try:
+            # Nearly all answers are JSON of the right types: read and validated at once, they need no comparison.
+            return self._adapter.validate_json(text, strict=True), ()
+        except ValueError as error:  # also half a surrogate pair, which is no UTF-8
+            if level == "strict":
+                raise self._failed(error) from error
         try:
             reading = read(text, self.schema, level)
         except OutputRejected as rejected:
@@ -75,13 +79,9 @@ class OutputType:
         except pydantic.ValidationError as error:
             raise self._failed(error) from error
 
-    def _strict(self, text: str) -> Any:
-        try:
-            return self._adapter.validate_json(text, strict=True)
-        except pydantic.ValidationError as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: pydantic.ValidationError) -> StepFailed:
+    def _failed(self, error: ValueError) -> StepFailed:
+        if not isinstance(error, pydantic.ValidationError):
+            return StepFailed(Reason(step="output", outcome="parse", message=f"{self.name}: {error}"))
         errors = field_errors(error)
         return StepFailed(
             Reason(
