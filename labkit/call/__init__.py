@@ -10,7 +10,8 @@
     asking.py       5-7  ask, read, judge, re-ask
     outputs.py      6    text -> JSON that fits the schema; output_type.py validates it
     rules.py        7    guards, business rules, confidence
-    record.py       8    one record per call; sinks.py says where it goes, write_behind.py brings it there, tally.py counts
+    record.py       8    one record per call; sinks.py says where it goes, write_behind.py brings it there; tally.py
+                         counts who answered
     fallback.py     9    who answers when the main path could not
     cache.py             kept answers, in cache_sqlite.py or cache_redis.py; flight.py lets identical calls share one
     flags.py             kill switches and variants

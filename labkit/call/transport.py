@@ -121,6 +121,7 @@ async def _attempt(
         )
     outcome: Outcome = "cancelled"
     clock = asyncio.get_running_loop().time
+    began = clock()
     try:
         sent = await _send(trip, seat, request, until, kind, waited_s)
         outcome = "ok"
@@ -129,7 +130,10 @@ async def _attempt(
         outcome = error.outcome
         raise
     except asyncio.CancelledError:
-        outcome = "deadline" if clock() >= until else "cancelled"
+        # A request that began late and was cut off by the deadline says nothing about the provider: calls that queue
+        # for their turn would open the breaker by themselves.
+        had_time = clock() - began >= (trip.plan.policy.deadline_s - trip.plan.policy.reserve_s) / 2
+        outcome = "deadline" if had_time else "cancelled"
         raise
     finally:
         seat.circuit.leave(entered, outcome)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import AsyncGenerator
 
 import pytest
 from desk import GOOD, support_desk
@@ -11,6 +13,7 @@ import labkit as lk
 from labkit.call.breaker import Breaker, Circuit
 from labkit.errors import ModelError
 from labkit.models.model import Model
+from labkit.models.protocol import Chunk, Completion, CompletionRequest
 
 
 class Clock:
@@ -121,6 +124,36 @@ def test_a_call_behind_an_open_breaker_asks_nobody_and_says_so(caplog: pytest.Lo
     assert [len(r.attempts) for r in results] == [1, 1, 1, 0, 0]
     assert len(down.requests) == 3
     assert "breaker opens for 15 s: 3 of 3 requests failed" in caplog.text
+
+
+class Silent:
+    """Never answers."""
+
+    name = "scripted/silent"
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("nobody sets it")
+
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
+        yield Chunk(completion=await self.complete(request))
+
+
+@pytest.mark.parametrize(("queue_s", "state"), [(0.0, "open"), (0.25, "closed")])
+def test_a_request_cut_off_by_the_deadline_counts_only_if_it_had_its_time(queue_s: float, state: str):
+    """Whoever spent the time elsewhere, as in a queue, learned nothing about the provider."""
+
+    async def slow_source(ticket: object) -> None:
+        await asyncio.sleep(queue_s)
+
+    policy = lk.Policy(deadline_s=0.4, reserve_s=0.1, breaker=lk.Breaker(min_calls=1, clock=Clock()))
+    desk = support_desk(Silent(), policy=policy, context=[lk.Source(slow_source)])
+
+    result = desk(text="hello")
+
+    assert result.reason is not None
+    assert desk._plan.seat.circuit is not None
+    assert (result.reason.outcome, desk._plan.seat.circuit.state) == ("deadline", state)
 
 
 def test_calls_that_ask_the_same_model_share_its_breaker():

@@ -255,3 +255,18 @@ def test_an_empty_dataset_is_refused():
     """There is nothing to learn from no cases."""
     with pytest.raises(DatasetInvalid, match="holds no case"):
         evals.Dataset([])
+
+
+def test_an_evaluation_is_replayed_without_a_model(store: str, tmp_path: Path):
+    """In CI, without a key: what was recorded is scored again, and a case that was never asked stops the run."""
+    recorded = lk.Cache(path=str(tmp_path / "answers.db"))
+    desk = support_desk(policy=lk.Policy(cache=recorded))
+    first = evals.evaluate(desk, cases(), scorers=EXACT, store=store, progress=False)
+    replaying = desk.replace(policy=lk.Policy(cache=lk.Cache(path=recorded.path, mode="replay")))
+
+    again = evals.evaluate(replaying, cases(), scorers=EXACT, store=store, progress=False)
+
+    assert (again.pass_rate, again.fingerprint) == (first.pass_rate, first.fingerprint)
+    assert all(not row.result.attempts for row in again.rows)
+    with pytest.raises(lk.ReplayMissed):
+        evals.evaluate(replaying, cases(5), scorers=EXACT, store=store, progress=False)
