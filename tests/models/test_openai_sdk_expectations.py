@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.server
 import json
+import threading
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import openai
 import pytest
@@ -15,11 +18,12 @@ from pydantic import BaseModel
 from labkit.call.output_type import OutputType
 from labkit.models.faults import Faults
 from labkit.models.model import Model
-from labkit.models.protocol import CompletionRequest, Message, Sampling
+from labkit.models.protocol import Completion, CompletionRequest, Message, Sampling
 from labkit.models.resolve import client_for
 from labkit.models.schema_wire import strict_form
 from labkit.models.scripted import ScriptedModel
 from labkit.models.server import ModelServer
+from labkit.models.spoiling import REFUSAL
 
 KEY = "sk-of-the-server"
 
@@ -87,6 +91,45 @@ def test_a_forced_tool(sdk: openai.OpenAI):
     (call,) = said.choices[0].message.tool_calls or []
     assert call.type == "function"
     assert (call.function.name, call.function.arguments) == ("triage", ANSWER)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_log_probabilities(streamed: bool):
+    """One for each token, where the SDK looks for them."""
+    said = Completion(text="Hello", finish_reason="stop", latency_s=0.0, model="m", wire="text", logprobs=(-0.1, -0.2))
+    with ModelServer(ScriptedModel(said)) as server:
+        sdk = openai.OpenAI(base_url=server.base_url, api_key=KEY, max_retries=0)
+        if streamed:
+            chunks = sdk.chat.completions.create(model="m", messages=MESSAGES, logprobs=True, stream=True)
+            choices: list[Any] = [choice for chunk in chunks for choice in chunk.choices]
+        else:
+            choices = list(sdk.chat.completions.create(model="m", messages=MESSAGES, logprobs=True).choices)
+
+    tokens = [token for choice in choices if choice.logprobs for token in choice.logprobs.content]
+    assert [token.logprob for token in tokens] == [-0.1, -0.2]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [("truncated", openai.LengthFinishReasonError), ("content_filter", openai.ContentFilterFinishReasonError)],
+)
+def test_an_answer_that_is_not_whole_is_not_parsed(
+    sdk: openai.OpenAI, server: ModelServer, fault: str, error: type[openai.OpenAIError]
+):
+    """The SDK raises by the finish reason."""
+    server.faults = Faults(**{fault: 1.0})  # type: ignore[arg-type]
+
+    with pytest.raises(error):
+        sdk.chat.completions.parse(model="m", messages=MESSAGES, response_format=Triage)
+
+
+def test_a_refusal_is_in_its_own_field(sdk: openai.OpenAI, server: ModelServer):
+    """It is no answer that happens not to be JSON."""
+    server.faults = Faults(refusal=1.0)
+
+    message = sdk.chat.completions.parse(model="m", messages=MESSAGES, response_format=Triage).choices[0].message
+
+    assert (message.refusal, message.content, message.parsed) == (REFUSAL, None, None)
 
 
 def test_models_are_listed(sdk: openai.OpenAI):
@@ -167,6 +210,63 @@ def test_the_direct_client_sends_what_the_sdk_sends(sdk: openai.OpenAI, server: 
         list(said)
 
     assert ours == server.requests[-1]
+
+
+class Recorded(NamedTuple):
+    line: str
+    headers: dict[str, str]
+    body: Any
+
+
+@contextlib.contextmanager
+def recorder() -> Iterator[tuple[str, list[Recorded]]]:
+    """Gives the address of a server that writes down whole requests, and what it wrote."""
+    requests: list[Recorded] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            raw = self.rfile.read(int(self.headers["Content-Length"]))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            requests.append(Recorded(self.requestline, headers, json.loads(raw)))
+            choice = {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+            body = json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]})
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Says nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.server_port}/v1", requests
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+def test_the_direct_client_asks_as_the_sdk_asks():
+    """The same request line, key and type of body; no header is missing but the SDK's telemetry about itself."""
+    with recorder() as (base_url, requests):
+        client = client_for(Model("openai/m", base_url=base_url, api_key=KEY))
+        request = CompletionRequest(messages=tuple(Message(m["role"], m["content"]) for m in MESSAGES))
+        text = asyncio.run(client.complete(request)).text
+        sdk = openai.OpenAI(base_url=base_url, api_key=KEY, max_retries=0)
+        said = sdk.chat.completions.create(model="m", messages=MESSAGES, temperature=0.0)
+        sdk.close()
+
+    ours, theirs = requests
+    assert text == said.choices[0].message.content == "Hello"
+    assert (ours.line, ours.body) == (theirs.line, theirs.body)
+    assert [ours.headers[name] for name in ("authorization", "content-type")] == [
+        theirs.headers[name] for name in ("authorization", "content-type")
+    ]
+    missing = {name for name in theirs.headers.keys() - ours.headers.keys() if not name.startswith("x-stainless-")}
+    assert missing <= {"connection"}  # HTTP/1.1 keeps it alive unasked
 
 
 def test_the_strict_form_of_a_schema_is_the_sdks_own(sdk: openai.OpenAI, server: ModelServer):
