@@ -21,6 +21,7 @@ from labkit.call.result import Reason, Result
 from labkit.call.retry import Retry, RetryBudget
 from labkit.call.rules import Confidence, Reject
 from labkit.call.spend import Spend
+from labkit.call.streaming import Final, Partial, Retract
 from labkit.call.write_behind import flush
 from labkit.errors import CallFailed, CallInvalid, LabkitError, ReplayMissed
 from labkit.models.model import Model, Price
@@ -35,11 +36,13 @@ __all__ = [
     "CallInvalid",
     "CallRecord",
     "Confidence",
+    "Final",
     "GuardedCall",
     "Hedge",
     "LabkitError",
     "Model",
     "Normalization",
+    "Partial",
     "Policy",
     "Price",
     "Prompt",
@@ -48,6 +51,7 @@ __all__ = [
     "Reject",
     "ReplayMissed",
     "Result",
+    "Retract",
     "Retry",
     "RetryBudget",
     "RulesBased",

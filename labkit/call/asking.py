@@ -63,6 +63,8 @@ async def _ask(trip: Trip, seat: Seat, question: Question, models_after: int) ->
         except StepFailed as rejected:
             reason = rejected.reason
             journal.judge(sent.n, reason.outcome, reason.message, reason.errors)
+            if trip.presenter is not None:
+                trip.presenter.abandon(reason)
             if not reasks_left or reason.outcome not in _REASKED:
                 raise
         request = replace(request, messages=(*request.messages, *_reask(sent.completion, reason)))

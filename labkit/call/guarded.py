@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
@@ -11,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar
 import pydantic
 
 from labkit.call import pipeline
-from labkit.call.bridge import run_sync
+from labkit.call.bridge import iterate_sync, run_sync
 from labkit.call.context import Source
 from labkit.call.definition import Fallback, Parts, define
 from labkit.call.fallback import RulesBased
@@ -21,6 +21,7 @@ from labkit.call.prompt import Prompt
 from labkit.call.result import Result
 from labkit.call.rules import Confidence, Guard, Rule
 from labkit.call.sinks import Sink
+from labkit.call.streaming import StreamEvent, events_of
 from labkit.call.tally import Firing
 from labkit.errors import CallInvalid
 from labkit.models.model import Model
@@ -158,6 +159,22 @@ class GuardedCall(Generic[Out]):
     async def acall(self, *given: Any, **fields: Any) -> Result[Out]:
         """Answer, on the running loop; arguments as for calling."""
         return await pipeline.run(self._plan, given, fields)
+
+    def astream(self, *given: Any, **fields: Any) -> AsyncGenerator[StreamEvent[Out], None]:
+        """Give the answer while it is written: ``Partial`` and ``Retract``, then exactly one ``Final``.
+
+        Arguments are those of calling. Everything applies as without streaming; what is shown before the ``Final`` is
+        provisional. Closing the iterator early cancels the request, and the record says so.
+        """
+        return events_of(lambda emit: pipeline.run(self._plan, given, fields, emit))
+
+    def stream(self, *given: Any, **fields: Any) -> Generator[StreamEvent[Out], None, None]:
+        """Like ``astream``, waiting for each event; also inside a running event loop, as in a notebook.
+
+        Raises:
+            LoopMisuse: Used from within another call's async code, where it would wait for itself.
+        """
+        return iterate_sync(lambda: self.astream(*given, **fields))
 
     def replace(self, **changes: Any) -> Self:
         """Give a new call that differs in *changes*: arguments of ``GuardedCall``, ``name`` included.

@@ -25,6 +25,7 @@ from labkit.call.record import in_notebook, record_of
 from labkit.call.result import Reason, Result
 from labkit.call.spend import Purse
 from labkit.call.steps import StepFailed
+from labkit.call.streaming import Emit, Presenter
 from labkit.call.trip import Question, Trip
 from labkit.errors import ReplayMissed
 from labkit.models.protocol import Usage
@@ -38,8 +39,14 @@ _APOLOGY = "We could not answer just now. Please try again in a moment."
 _flights: Flights[Answer] = Flights()
 
 
-async def run(plan: Definition, given: tuple[Any, ...], fields: Mapping[str, Any]) -> Result[Any]:
+async def run(
+    plan: Definition, given: tuple[Any, ...], fields: Mapping[str, Any], emit: Emit | None = None
+) -> Result[Any]:
     """Answer one call.
+
+    Args:
+        given, fields: The input, in one of its forms.
+        emit: Takes what can be shown while the model writes, and the result at the end; None where nobody watches.
 
     Raises:
         ReplayMissed: A replay met a question that was not recorded.
@@ -51,6 +58,7 @@ async def run(plan: Definition, given: tuple[Any, ...], fields: Mapping[str, Any
         journal=Journal(),
         deadline=Deadline.start(plan.policy.deadline_s, plan.policy.reserve_s),
         purse=Purse(plan.policy.spend) if plan.policy.spend is not None else None,
+        presenter=Presenter(plan.output, emit) if emit is not None else None,
     )
     try:
         answer, reason = await _main_path(trip, given, fields)
@@ -65,6 +73,8 @@ async def run(plan: Definition, given: tuple[Any, ...], fields: Mapping[str, Any
     with trip.journal.step("record"):
         result = _result(trip, answer, reason)
         _record(plan, trip, result)
+    if trip.presenter is not None:
+        trip.presenter.finish(result)
     return result
 
 

@@ -12,6 +12,7 @@ from labkit.call.definition import Seat
 from labkit.call.policy import Attempt
 from labkit.call.retry import RETRIED
 from labkit.call.steps import StepFailed
+from labkit.call.streaming import Presenter
 from labkit.call.trip import Trip
 from labkit.errors import ModelError, Outcome
 from labkit.models.prices import cost_usd
@@ -146,9 +147,14 @@ async def _send(trip: Trip, seat: Seat, request: CompletionRequest, until: float
     last = until if limits.total_s is None else min(until, began + limits.total_s)
     failure: ModelError
     completion: Completion | None = None
+    presenter = trip.presenter if kind != "hedge" else None  # two answers at once could not be read
+    if presenter is not None:
+        presenter.begin()
     try:
-        completion = await _receive(seat, request, limits, last)
+        completion = await _receive(seat, request, limits, last, presenter)
     except asyncio.CancelledError:
+        if presenter is not None:
+            presenter.abandon(journal.failure("cancelled", "the request was given up on"))
         journal.attempt(
             kind=kind, model=seat.name, outcome="deadline" if clock() >= until else "cancelled",
             latency_s=clock() - began, waited_s=waited_s, message="given up while waiting for the model",
@@ -174,6 +180,8 @@ async def _send(trip: Trip, seat: Seat, request: CompletionRequest, until: float
             finish_reason=completion.finish_reason, request_id=completion.request_id, text=completion.text,
         )  # fmt: skip
         return Sent(completion=completion, n=n)
+    if presenter is not None:
+        presenter.abandon(journal.failure(failure.outcome, str(failure)))
     journal.attempt(
         kind=kind, model=seat.name, outcome=failure.outcome, latency_s=latency_s, waited_s=waited_s,
         status=failure.status, request_id=failure.request_id, message=str(failure),
@@ -181,14 +189,16 @@ async def _send(trip: Trip, seat: Seat, request: CompletionRequest, until: float
     raise failure
 
 
-async def _receive(seat: Seat, request: CompletionRequest, limits: Attempt, last: float) -> Completion:
-    """Wait for the answer until *last*; with limits on its pieces, stream it."""
+async def _receive(
+    seat: Seat, request: CompletionRequest, limits: Attempt, last: float, presenter: Presenter | None
+) -> Completion:
+    """Wait for the answer until *last*; stream it where somebody watches or its pieces have limits."""
     clock = asyncio.get_running_loop().time
     began = clock()
     waits_for = f"no answer in {last - began:.2f} s"
     try:
         async with asyncio.timeout_at(last) as timer:
-            if limits.first_token_s is None and limits.idle_s is None:
+            if presenter is None and limits.first_token_s is None and limits.idle_s is None:
                 return await seat.client.complete(request)
             if limits.first_token_s is not None and began + limits.first_token_s < last:
                 timer.reschedule(began + limits.first_token_s)
@@ -197,6 +207,8 @@ async def _receive(seat: Seat, request: CompletionRequest, limits: Attempt, last
                 async for chunk in chunks:
                     if chunk.completion is not None:
                         return chunk.completion
+                    if presenter is not None:
+                        presenter.text(chunk.text)
                     idle_until = last if limits.idle_s is None else clock() + limits.idle_s
                     timer.reschedule(min(last, idle_until))
                     waits_for = (

@@ -10,6 +10,7 @@ from labkit.call.definition import Definition
 from labkit.call.journal import Journal
 from labkit.call.result import FlagReading
 from labkit.call.spend import Purse
+from labkit.call.streaming import Presenter
 from labkit.models.protocol import Message
 
 __all__ = ["Question", "Trip"]
@@ -33,6 +34,7 @@ class Trip:
         question: None before the prompt is written.
         key: The question's cache key, None without a cache.
         flags: As they were read.
+        presenter: Shows the answer while it is written; None where nobody watches.
         models_may_answer: False once a kill switch is off, which fallback models heed too.
     """
 
@@ -45,3 +47,4 @@ class Trip:
     key: str | None = None
     flags: tuple[FlagReading, ...] = ()
     models_may_answer: bool = True
+    presenter: Presenter | None = None
