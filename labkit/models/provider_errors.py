@@ -106,7 +106,8 @@ def _judge(status: int, said: str) -> tuple[Outcome, str]:
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Read how long to wait: ``retry-after-ms``, or ``retry-after`` in seconds or as an HTTP date (RFC 9110)."""
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+    # LiteLLM's proxy passes a provider's headers on with a prefix
+    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0), ("llm_provider-retry-after", 1.0)):
         value = headers.get(name)
         if value is None:
             continue

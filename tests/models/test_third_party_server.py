@@ -199,7 +199,7 @@ def test_the_proxys_own_limit_is_rate_limited(proxy: Proxy):
     with pytest.raises(ModelError, match="rate limit exceeded") as failed:
         completed(proxy, name="used-up")
 
-    assert (failed.value.outcome, failed.value.status) == ("rate_limited", 429)
+    assert (failed.value.outcome, failed.value.status, failed.value.retry_after_s) == ("rate_limited", 429, 60.0)
     assert proxy.behind.counts.requests == before
 
 
