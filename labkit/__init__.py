@@ -17,6 +17,7 @@ from labkit.call.inputs import Normalization
 from labkit.call.policy import Attempt, Policy
 from labkit.call.prompt import Prompt
 from labkit.call.record import CallRecord
+from labkit.call.redaction import Sensitive
 from labkit.call.result import Reason, Result
 from labkit.call.retry import Retry, RetryBudget
 from labkit.call.rules import Confidence, Reject
@@ -57,6 +58,7 @@ __all__ = [
     "RulesBased",
     "SafeDefault",
     "ScriptedModel",
+    "Sensitive",
     "Source",
     "Spend",
     "Stale",

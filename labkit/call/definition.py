@@ -20,6 +20,7 @@ from labkit.call.limiter import Limiter
 from labkit.call.output_type import OutputType
 from labkit.call.policy import Policy
 from labkit.call.prompt import Prompt
+from labkit.call.redaction import holds_sensitive
 from labkit.call.rules import Confidence, Guard, Rule
 from labkit.call.sinks import Sink, open_sink, sink_from_environment
 from labkit.call.steps import StepFailed
@@ -101,6 +102,7 @@ class Definition:
 
     Args:
         variant: Gives the definition that a set of changes makes; made once for each.
+        is_sensitive: Input or output can hold fields that are marked.
         records: Where records go, None for nowhere.
         tally: What the call has answered with in this process.
         cache_scope: Whatever an accepted answer depends on beside the messages.
@@ -120,6 +122,7 @@ class Definition:
     policy: Policy
     flags: Flags | None
     variant: Callable[[tuple[str, ...]], Definition]
+    is_sensitive: bool
     records: WriteBehind | None
     tally: Tally
     versions: Mapping[str, str]
@@ -156,6 +159,7 @@ def define(name: str, parts: Parts) -> Definition:
         policy=policy,
         flags=flags,
         variant=_variants(name, parts, flags),
+        is_sensitive=holds_sensitive(parts.input) or holds_sensitive(parts.output),
         records=_records(parts.sink),
         tally=Tally(),
         versions=versions,

@@ -22,6 +22,7 @@ from labkit.call.fallback import ModelRung, Rung, answer_by_rules, climb
 from labkit.call.flight import Flights, Shared
 from labkit.call.journal import Journal
 from labkit.call.record import in_notebook, record_of
+from labkit.call.redaction import hide_in_logs, secrets_in
 from labkit.call.result import Reason, Result
 from labkit.call.spend import Purse
 from labkit.call.steps import StepFailed
@@ -70,9 +71,13 @@ async def run(
             outcome, said = ("bug", str(stopped))
         _record(plan, trip, _result(trip, None, trip.journal.failure(outcome, said)))  # type: ignore[arg-type]
         raise
-    with trip.journal.step("record"):
-        result = _result(trip, answer, reason)
-        _record(plan, trip, result)
+    else:
+        with trip.journal.step("record"):
+            result = _result(trip, answer, reason)
+            _record(plan, trip, result)
+    finally:
+        if plan.is_sensitive:
+            hide_in_logs(())
     if trip.presenter is not None:
         trip.presenter.finish(result)
     return result
@@ -87,8 +92,14 @@ async def _main_path(
         async with asyncio.timeout_at(trip.deadline.main_until) as timer:
             with journal.step("input"):
                 raw = inputs.take(plan.input_type, given, fields)
+                if plan.is_sensitive:
+                    trip.secrets = secrets_in(plan.input_type, raw)
+                    hide_in_logs(trip.secrets)
             with journal.step("validate"):
                 trip.given = inputs.validate(plan.input_type, raw, plan.policy.normalize)
+                if plan.is_sensitive:  # also as they are after normalization
+                    trip.secrets += secrets_in(plan.input_type, trip.given)
+                    hide_in_logs(trip.secrets)
             if plan.flags is not None:
                 await _read_flags(trip)
             if plan.shortcuts and (answer := await _shortcut(trip)) is not None:
@@ -298,4 +309,9 @@ def _record(plan: Definition, trip: Trip, result: Result[Any]) -> None:
     if plan.records is not None:
         content = plan.policy.record_content
         content = in_notebook() if content is None else content
-        plan.records.offer(record_of(result, fingerprint=trip.plan.fingerprint, given=trip.given, content=content))
+        secrets = trip.secrets
+        if plan.is_sensitive:
+            secrets += secrets_in(trip.plan.output.wanted, result.value)
+        plan.records.offer(
+            record_of(result, fingerprint=trip.plan.fingerprint, given=trip.given, content=content, secrets=secrets)
+        )

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from labkit.call.redaction import holds_sensitive, redacted, scrubbed
 from labkit.call.repairs import Repair
 from labkit.call.result import AnswerSource, AttemptRecord, FlagReading, Note, Reason, Result
 from labkit.models.protocol import Usage
@@ -70,18 +71,22 @@ class CallRecord:
             return json.dumps(self.data(), default=repr).encode() + b"\n"
 
 
-def record_of(result: Result[Any], *, fingerprint: str, given: Any, content: bool) -> CallRecord:
+def record_of(
+    result: Result[Any], *, fingerprint: str, given: Any, content: bool, secrets: tuple[str, ...] = ()
+) -> CallRecord:
     """Write *result* down.
 
     Args:
         given: The validated input.
         content: Whether to hold what was asked and answered, or only how it went.
+        secrets: Texts to hide wherever they stand.
     """
     attempts, repairs = result.attempts, result.repairs
-    if not content:
+    # What a model said of a marked field cannot be told from the rest of its text before it is read.
+    if not content or holds_sensitive(type(result.value)):  # type: ignore[arg-type]
         attempts = tuple(dataclasses.replace(attempt, text=None) for attempt in attempts)
         repairs = tuple(dataclasses.replace(each, before=None, after=None, alternatives=()) for each in repairs)
-    return CallRecord(
+    record = CallRecord(
         call=result.call,
         call_id=result.call_id,
         at=now(),
@@ -101,9 +106,10 @@ def record_of(result: Result[Any], *, fingerprint: str, given: Any, content: boo
         attempts=attempts,
         repairs=repairs,
         content=content,
-        input=to_jsonable_python(given, fallback=repr) if content else None,
-        value=to_jsonable_python(result.value, fallback=repr) if content else None,
+        input=redacted(given) if content else None,
+        value=redacted(result.value) if content else None,
     )
+    return scrubbed(record, secrets)
 
 
 def in_notebook() -> bool:

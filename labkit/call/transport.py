@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ from labkit.call.steps import StepFailed
 from labkit.call.streaming import Presenter
 from labkit.call.trip import Trip
 from labkit.errors import ModelError, Outcome
+from labkit.models.model import key_variable
 from labkit.models.prices import cost_usd
 from labkit.models.protocol import Completion, CompletionRequest
 
@@ -24,6 +26,9 @@ log = logging.getLogger("labkit.call")
 
 # A request that has less time than this is not worth sending.
 _USEFUL_S = 0.05
+
+# "none" and its like stand for no key, and in many a message for something else.
+_KEY_CHARS = 8
 
 Kind = Literal["first", "fallback", "reask", "retry", "hedge"]
 
@@ -180,6 +185,7 @@ async def _send(trip: Trip, seat: Seat, request: CompletionRequest, until: float
             finish_reason=completion.finish_reason, request_id=completion.request_id, text=completion.text,
         )  # fmt: skip
         return Sent(completion=completion, n=n)
+    failure = _without_key(failure, seat)
     if presenter is not None:
         presenter.abandon(journal.failure(failure.outcome, str(failure)))
     journal.attempt(
@@ -187,6 +193,23 @@ async def _send(trip: Trip, seat: Seat, request: CompletionRequest, until: float
         status=failure.status, request_id=failure.request_id, message=str(failure),
     )  # fmt: skip
     raise failure
+
+
+def _without_key(failure: ModelError, seat: Seat) -> ModelError:
+    """Providers quote the key they refuse; their words go into records."""
+    if seat.spec is None:
+        return failure
+    key = seat.spec.api_key or os.environ.get(key_variable(seat.spec.provider), "")
+    if len(key.strip()) < _KEY_CHARS or key.strip() not in str(failure):
+        return failure
+    clean = ModelError(
+        str(failure).replace(key.strip(), "[API key]"),
+        outcome=failure.outcome,
+        status=failure.status,
+        retry_after_s=failure.retry_after_s,
+        request_id=failure.request_id,
+    )
+    return clean.with_traceback(None)
 
 
 async def _receive(

@@ -34,6 +34,7 @@ class Trip:
         question: None before the prompt is written.
         key: The question's cache key, None without a cache.
         flags: As they were read.
+        secrets: Texts that must not be written down.
         presenter: Shows the answer while it is written; None where nobody watches.
         models_may_answer: False once a kill switch is off, which fallback models heed too.
     """
@@ -47,4 +48,5 @@ class Trip:
     key: str | None = None
     flags: tuple[FlagReading, ...] = ()
     models_may_answer: bool = True
+    secrets: tuple[str, ...] = ()
     presenter: Presenter | None = None

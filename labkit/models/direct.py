@@ -22,7 +22,7 @@ from labkit.models.chat_response import Answer, StreamedAnswer, Unreadable, erro
 from labkit.models.estimates import estimated_usage
 from labkit.models.event_stream import EventStream, TooLong
 from labkit.models.http_session import Route, route_to, session
-from labkit.models.model import Model
+from labkit.models.model import Model, key_variable
 from labkit.models.protocol import Chunk, Completion, CompletionRequest, Wire
 from labkit.models.provider_errors import MAX_ANSWER_BYTES, broken_body, provider_error, too_large
 from labkit.models.schema_wire import messages_of, prompted_messages, response_format, tool_fields
@@ -77,7 +77,7 @@ class DirectClient:
             )
         self._model = model
         self._served_name = model.name.partition("/")[2]
-        self._key_variable = re.sub(r"\W", "_", model.provider).upper() + "_API_KEY"
+        self._key_variable = key_variable(model.provider)
 
     @property
     def name(self) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 from labkit.errors import CallInvalid
 from labkit.models.protocol import Sampling
 
-__all__ = ["Model", "Price"]
+__all__ = ["Model", "Price", "key_variable"]
+
+
+def key_variable(provider: str) -> str:
+    """Give the environment variable that usually holds a provider's key: OPENAI_API_KEY."""
+    return re.sub(r"\W", "_", provider).upper() + "_API_KEY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
