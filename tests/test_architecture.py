@@ -36,6 +36,7 @@ FORBIDDEN_AT_IMPORT = {
     "numpy",
     "anywidget",
     "openfeature",
+    "opentelemetry",
     "redis",
 }
 

@@ -15,6 +15,8 @@
     fallback.py     9    who answers when the main path could not
     cache.py             kept answers, in cache_sqlite.py or cache_redis.py; flight.py lets identical calls share one
     flags.py             kill switches and variants
+    streaming.py         an answer while it is written; partial.py says what of it can be shown
+    redaction.py         what must not be written down; telemetry.py tells OpenTelemetry the rest
     policy.py            all bounds of a call in one value
     bridge.py            sync calls on a loop thread
 

@@ -67,7 +67,7 @@ class Circuit:
 
     def __init__(self, breaker: Breaker, name: str) -> None:
         self._limits = breaker
-        self._name = name
+        self.name = name
         self._lock = threading.Lock()
         self._slices: deque[list[float]] = deque()  # [began, requests, failures], the oldest first
         self._opened_at: float | None = None
@@ -131,8 +131,8 @@ class Circuit:
     def _open(self, why: str) -> None:
         self._opened_at = self._limits.clock()
         self._slices.clear()
-        log.warning("%s: breaker opens for %g s: %s", self._name, self._limits.open_s, why)
+        log.warning("%s: breaker opens for %g s: %s", self.name, self._limits.open_s, why)
 
     def _close(self) -> None:
         self._opened_at = None
-        log.info("%s: breaker closes: a probe succeeded", self._name)
+        log.info("%s: breaker closes: a probe succeeded", self.name)

@@ -15,7 +15,7 @@ from labkit.call.limiter import Limiter
 from labkit.models.model import Model
 from labkit.models.protocol import Client
 
-__all__ = ["Health", "health_of"]
+__all__ = ["Health", "circuits", "health_of"]
 
 
 class Health:
@@ -30,6 +30,9 @@ class Health:
     def circuit(self, breaker: Breaker) -> Circuit:
         found = self._circuits.get(breaker)
         return found if found is not None else self._circuits.setdefault(breaker, Circuit(breaker, self._name))
+
+    def circuits(self) -> list[Circuit]:
+        return list(self._circuits.values())
 
     def limiter(self, most: int) -> Limiter:
         found = self._limiters.get(most)
@@ -50,3 +53,10 @@ def health_of(model: Model | Client) -> Health:
             return _by_client.setdefault(model, Health(model.name))
         except TypeError:
             return Health(model.name)  # it cannot be hashed or referred to weakly: what is known of it ends with a call
+
+
+def circuits() -> list[Circuit]:
+    """Give every circuit of this process."""
+    with _lock:
+        known = [*_by_address.values(), *_by_client.values()]
+    return [circuit for health in known for circuit in health.circuits()]

@@ -49,7 +49,8 @@ class Journal:
     def attempt(self, **fields: Any) -> int:
         """Write down a request to a model and give its number; hedged ones are numbered as they end."""
         n = len(self.attempts) + 1
-        self.attempts.append(AttemptRecord(n=n, **fields))
+        began_s = max(0.0, self.elapsed_s() - fields["latency_s"])
+        self.attempts.append(AttemptRecord(n=n, began_s=began_s, **fields))
         return n
 
     def judge(self, n: int, outcome: Outcome, message: str, errors: tuple[FieldError, ...]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from labkit.call import context, inputs
+from labkit.call import context, inputs, telemetry
 from labkit.call.answer import Answer
 from labkit.call.asking import ask
 from labkit.call.cache import Cache
@@ -54,6 +54,19 @@ async def run(
 
     Beside that only a cancellation or an interrupt is raised; all of them are recorded first.
     """
+    if not telemetry.is_on():
+        return await _run(plan, given, fields, emit, None)
+    with telemetry.call_span(plan.name) as span:
+        return await _run(plan, given, fields, emit, span)
+
+
+async def _run(
+    plan: Definition,
+    given: tuple[Any, ...],
+    fields: Mapping[str, Any],
+    emit: Emit | None,
+    span: tuple[Any, int] | None,
+) -> Result[Any]:
     trip = Trip(
         plan=plan,
         journal=Journal(),
@@ -69,12 +82,12 @@ async def run(
         outcome, said = ("cancelled", "nobody waited for the answer")
         if isinstance(stopped, ReplayMissed):
             outcome, said = ("bug", str(stopped))
-        _record(plan, trip, _result(trip, None, trip.journal.failure(outcome, said)))  # type: ignore[arg-type]
+        _record(plan, trip, _result(trip, None, trip.journal.failure(outcome, said)), span)  # type: ignore[arg-type]
         raise
     else:
         with trip.journal.step("record"):
             result = _result(trip, answer, reason)
-            _record(plan, trip, result)
+            _record(plan, trip, result, span)
     finally:
         if plan.is_sensitive:
             hide_in_logs(())
@@ -293,8 +306,8 @@ def _user_message(answer: Answer | None, reason: Reason | None) -> str | None:
     return _APOLOGY
 
 
-def _record(plan: Definition, trip: Trip, result: Result[Any]) -> None:
-    """Count, log and write down *result*; *plan* is the call's own, whichever variant answered."""
+def _record(plan: Definition, trip: Trip, result: Result[Any], span: tuple[Any, int] | None) -> None:
+    """Count, log, trace and write down *result*; *plan* is the call's own, whichever variant answered."""
     plan.tally.add(result)
     if result.reason is not None:
         reason = result.reason
@@ -306,12 +319,14 @@ def _record(plan: Definition, trip: Trip, result: Result[Any]) -> None:
             result.call, result.source, reason.step, reason.outcome, reason.message,
             extra={"call_id": result.call_id},
         )  # fmt: skip
+    if plan.records is None and span is None:
+        return
+    secrets = trip.secrets
+    if plan.is_sensitive:
+        secrets += secrets_in(trip.plan.output.wanted, result.value)
+    written = functools.partial(record_of, result, fingerprint=trip.plan.fingerprint, given=trip.given, secrets=secrets)
     if plan.records is not None:
         content = plan.policy.record_content
-        content = in_notebook() if content is None else content
-        secrets = trip.secrets
-        if plan.is_sensitive:
-            secrets += secrets_in(trip.plan.output.wanted, result.value)
-        plan.records.offer(
-            record_of(result, fingerprint=trip.plan.fingerprint, given=trip.given, content=content, secrets=secrets)
-        )
+        plan.records.offer(written(content=in_notebook() if content is None else content))
+    if span is not None:
+        telemetry.report(trip.plan, written(content=False), *span)

@@ -80,6 +80,7 @@ class AttemptRecord:
         kind: Why it was made.
         model: The model asked for, as the user names it.
         outcome: How it ended, judged after output, guards and rules.
+        began_s: When it was sent, after the beginning of the call.
         latency_s: From sending to the last byte or to giving up.
         waited_s: Backoff before it was sent.
         served_model: The model that answered, None when none did.
@@ -94,6 +95,7 @@ class AttemptRecord:
     model: str
     outcome: Outcome
     latency_s: float
+    began_s: float = 0.0
     waited_s: float = 0.0
     served_model: str | None = None
     wire: Wire | None = None

@@ -88,7 +88,7 @@ def _raise(*_: Any) -> Any:
         {"fallbacks": [lk.RulesBased(_raise), lk.Apology("sorry")], "model": "nope"},
         {"confidence": lk.Confidence(at_least=0.5, score=_raise)},
     ],
-    ids=str,
+    ids=lambda changes: "+".join(changes) or "nothing",
 )
 def test_a_marked_value_is_written_nowhere(changes: dict[str, Any], logged: io.StringIO):
     """Whatever goes wrong and quotes it: not in records with full content, and not in logs with tracebacks."""
