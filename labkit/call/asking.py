@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import math
 from dataclasses import replace
+from typing import Any
 
 from labkit.call.answer import Answer
-from labkit.call.definition import Definition, Seat
-from labkit.call.journal import Journal
+from labkit.call.definition import Seat
 from labkit.call.repairs import Repair
 from labkit.call.result import Reason
-from labkit.call.rules import apply_guards, apply_rules, score_confidence
+from labkit.call.rules import Confidence, apply_guards, apply_rules, score_confidence
 from labkit.call.steps import StepFailed
 from labkit.call.transport import Kind, complete
 from labkit.call.trip import Question, Trip
@@ -59,7 +61,7 @@ async def _ask(trip: Trip, seat: Seat, question: Question, models_after: int) ->
         with journal.step("model"):
             sent = await complete(trip, seat, request, until, kind)
         try:
-            return await _judge(plan, sent.completion, question, journal, is_primary=seat is plan.seat)
+            return await _judge(trip, seat, request, sent.completion, question, until)
         except StepFailed as rejected:
             reason = rejected.reason
             journal.judge(sent.n, reason.outcome, reason.message, reason.errors)
@@ -73,9 +75,10 @@ async def _ask(trip: Trip, seat: Seat, question: Question, models_after: int) ->
 
 
 async def _judge(
-    plan: Definition, completion: Completion, question: Question, journal: Journal, *, is_primary: bool
+    trip: Trip, seat: Seat, request: CompletionRequest, completion: Completion, question: Question, until: float
 ) -> Answer:
     """Accept what a completion says, or say why not."""
+    plan, journal, timeout_s = trip.plan, trip.journal, trip.plan.policy.rule_timeout_s
     with journal.step("output"):
         if completion.finish_reason == "filter":
             raise StepFailed(journal.failure("refused", "the model or its provider refused to answer"))
@@ -86,21 +89,45 @@ async def _judge(
     text, guarded = completion.text, _UNTOUCHED
     if plan.guards:
         with journal.step("rules"):
-            text, guarded = await apply_guards(plan.guards, text)
+            text, guarded = await apply_guards(plan.guards, text, timeout_s)
     with journal.step("output"):
         value, repairs = plan.output.accept(text, plan.policy.repair)
     fixes, confidence = _UNTOUCHED, None
     with journal.step("rules"):
         if plan.rules:
-            value, fixes = await apply_rules(plan.rules, value, question.given, plan.output)
+            value, fixes = await apply_rules(plan.rules, value, question.given, plan.output, timeout_s)
         if plan.confidence is not None:
-            confidence = await score_confidence(plan.confidence, value, completion)
+            sample = functools.partial(_sample, trip, seat, request, until)
+            confidence = await score_confidence(plan.confidence, value, completion, sample, timeout_s)
     return Answer(
         value=value,
-        source="model" if is_primary else "fallback_model",
+        source="model" if seat is plan.seat else "fallback_model",
         confidence=confidence if confidence is not None else _mean_probability(completion),
         repairs=guarded + repairs + fixes,
     )
+
+
+async def _sample(
+    trip: Trip, seat: Seat, request: CompletionRequest, until: float, confidence: Confidence
+) -> list[Any]:
+    """Ask the same again, side by side; what cannot be read is left out."""
+    request = replace(request, sampling=replace(request.sampling, temperature=confidence.temperature))
+    wanted = confidence.samples - 1
+    sent = await asyncio.gather(
+        *(complete(trip, seat, request, until, "sample") for _ in range(wanted)), return_exceptions=True
+    )
+    values = []
+    for each in sent:
+        if isinstance(each, StepFailed):
+            trip.journal.note(f"a sample is missing: {each.reason.message}")
+        elif isinstance(each, BaseException):
+            raise each
+        else:
+            try:
+                values.append(trip.plan.output.dump(trip.plan.output.accept(each.completion.text, "safe")[0]))
+            except StepFailed as failed:
+                trip.journal.judge(each.n, failed.reason.outcome, failed.reason.message, failed.reason.errors)
+    return values
 
 
 def _reask(completion: Completion, reason: Reason) -> tuple[Message, Message]:

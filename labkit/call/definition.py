@@ -291,7 +291,7 @@ def _describe_policy(policy: Policy) -> Any:
     return [
         policy.deadline_s, policy.reserve_s, describe(policy.attempt),
         [retry.max_attempts, retry.backoff_s, retry.max_backoff_s, budget], policy.reask, breaker,
-        describe(policy.hedge), describe(policy.spend), policy.max_concurrency, policy.repair,
+        describe(policy.hedge), describe(policy.spend), policy.max_concurrency, policy.rule_timeout_s, policy.repair,
         describe(policy.normalize), cache,
     ]  # fmt: skip
 

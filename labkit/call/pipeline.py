@@ -279,7 +279,7 @@ def _result(trip: Trip, answer: Answer | None, reason: Reason | None) -> Result[
         call_id=new_call_id(),
         elapsed_s=journal.elapsed_s(),
         reason=reason,
-        user_message=_user_message(answer, reason),
+        user_message=_user_message(plan, answer, reason),
         confidence=None if answer is None else answer.confidence,
         repairs=() if answer is None else answer.repairs,
         attempts=attempts,
@@ -296,13 +296,15 @@ def _sum(usages: list[Usage]) -> Usage | None:
     return None if not usages else usages[0] if len(usages) == 1 else sum(usages, Usage())
 
 
-def _user_message(answer: Answer | None, reason: Reason | None) -> str | None:
+def _user_message(plan: Definition, answer: Answer | None, reason: Reason | None) -> str | None:
     if answer is not None:
         return answer.user_message
     if reason is not None and reason.step in ("input", "validate") and reason.errors:
         return "Please check your input. " + "; ".join(
             f"{e.path}: {e.message}" if e.path else e.message for e in reason.errors
         )
+    if reason is not None and reason.outcome == "low_confidence" and plan.confidence is not None:
+        return plan.confidence.message
     return _APOLOGY
 
 

@@ -59,6 +59,7 @@ class Policy:
         spend: Most that the call may cost.
         max_concurrency: Most calls at a model at a time, over all calls of the process with the same limit; the
             others wait their turn within their deadlines. None: no limit.
+        rule_timeout_s: Longest that each async guard, rule or confidence score may take.
         repair: How far reading an answer may go.
         normalize: What is done to strings before they are validated.
         cache: Keep validated answers; None keeps none.
@@ -77,6 +78,7 @@ class Policy:
     hedge: Hedge | None = None
     spend: Spend | None = None
     max_concurrency: int | None = None
+    rule_timeout_s: float = 2.0
     repair: RepairLevel = "safe"
     normalize: Normalization = field(default_factory=Normalization)
     cache: Cache | None = None
@@ -95,5 +97,7 @@ class Policy:
             )
         if self.max_concurrency is not None and self.max_concurrency < 1:
             raise CallInvalid(f"Policy(max_concurrency={self.max_concurrency}): give 1 or more, or None")
+        if self.rule_timeout_s <= 0:
+            raise CallInvalid(f"Policy(rule_timeout_s={self.rule_timeout_s}): give a positive number of seconds")
         if self.reask < 0:
             raise CallInvalid(f"Policy(reask={self.reask}): give 0 or more")

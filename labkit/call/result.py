@@ -91,7 +91,7 @@ class AttemptRecord:
     """
 
     n: int
-    kind: Literal["first", "retry", "reask", "hedge", "fallback"]
+    kind: Literal["first", "retry", "reask", "hedge", "sample", "fallback"]
     model: str
     outcome: Outcome
     latency_s: float

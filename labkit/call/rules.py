@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from pydantic_core import to_jsonable_python
 
 from labkit.call.output_type import OutputType
 from labkit.call.repairs import Repair
@@ -23,7 +26,8 @@ log = logging.getLogger("labkit.call")
 Guard = Callable[..., Any]
 """``guard(text) -> text | None | Reject``, sync or async: the text as it may go on, None for "as it is"."""
 Rule = Callable[..., Any]
-"""``rule(value, input) -> value | Reject``, sync or async. It must be quick: it runs on the call's own loop."""
+"""``rule(value, input) -> value | Reject``, sync or async. It must be quick: it runs on the call's own loop, and
+``Policy(rule_timeout_s=)`` can only end one that is async."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +43,46 @@ class Confidence:
 
     Args:
         at_least: Threshold in [0, 1].
-        score: "logprob" for the mean token probability the model reports, or a function of the value and its
-            ``Completion`` that gives a number in [0, 1].
+        score: "logprob" for the mean token probability the model reports (the embedded model derives it from the margin
+            between its best two labels); "consistency" for the share of *samples* answers that agree with the first;
+            or a function of the value and its ``Completion`` that gives a number in [0, 1].
+        samples: For "consistency": answers in all. Each one but the first is a request more, of kind "sample", within
+            the same deadline and purse; one that fails does not agree.
+        temperature: For "consistency": of the samples; at 0 they would all be the same.
+        on: For "consistency": the field to agree on; None compares whole values.
+        message: What the person who waits may be told when nothing else answers.
 
     Raises:
-        CallInvalid: The threshold is not in [0, 1].
+        CallInvalid: The threshold is not in [0, 1], or there is nothing to compare.
+
+    Source of "consistency": Wang et al. (2023), "Self-Consistency Improves Chain of Thought Reasoning".
     """
 
     at_least: float
-    score: Literal["logprob"] | Callable[[Any, Completion], float] = "logprob"
+    score: Literal["logprob", "consistency"] | Callable[[Any, Completion], float] = "logprob"
+    samples: int = 3
+    temperature: float = 0.7
+    on: str | None = None
+    message: str = "We are not sure enough of an answer to give you one. A person should look at this."
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.at_least <= 1.0:
             raise CallInvalid(f"Confidence(at_least={self.at_least}): give a number from 0 to 1")
+        if not callable(self.score) and self.score not in ("logprob", "consistency"):
+            raise CallInvalid(f"Confidence(score={self.score!r}): there are 'logprob', 'consistency' and functions")
+        if self.score == "consistency" and self.samples < 2:
+            raise CallInvalid(f"Confidence(samples={self.samples}): agreement needs 2 answers or more")
 
 
-async def apply_guards(guards: Sequence[Guard], text: str) -> tuple[str, tuple[Repair, ...]]:
+async def apply_guards(guards: Sequence[Guard], text: str, timeout_s: float) -> tuple[str, tuple[Repair, ...]]:
     """Show *text* to every guard in turn; each sees what the one before left.
 
     Raises:
-        StepFailed: A guard rejected it (outcome ``guard``) or crashed (``bug``).
+        StepFailed: A guard rejected it (outcome ``guard``), crashed (``bug``) or did not decide (``timeout``).
     """
     fixes = []
     for guard in guards:
-        verdict = await _run(guard, text)
+        verdict = await _run(guard, text, timeout_s=timeout_s)
         if isinstance(verdict, Reject):
             raise _failed("guard", f"{name_of(guard)}: {verdict.reason}")
         if verdict is None or verdict == text:
@@ -77,16 +97,17 @@ async def apply_guards(guards: Sequence[Guard], text: str) -> tuple[str, tuple[R
 
 
 async def apply_rules(
-    rules: Sequence[Rule], value: Any, given: Any, output: OutputType
+    rules: Sequence[Rule], value: Any, given: Any, output: OutputType, timeout_s: float
 ) -> tuple[Any, tuple[Repair, ...]]:
     """Show *value* to every rule in turn; what a rule changes is validated again and recorded as its fix.
 
     Raises:
-        StepFailed: A rule rejected the value (outcome ``rule``), or crashed, or broke the schema (``bug``).
+        StepFailed: A rule rejected the value (outcome ``rule``), crashed or broke the schema (``bug``), or did not
+            decide (``timeout``).
     """
     fixes: list[Repair] = []
     for rule in rules:
-        verdict = await _run(rule, value, given)
+        verdict = await _run(rule, value, given, timeout_s=timeout_s)
         if isinstance(verdict, Reject):
             raise _failed("rule", f"{name_of(rule)}: {verdict.reason}")
         if verdict is value:
@@ -105,19 +126,28 @@ async def apply_rules(
     return value, tuple(fixes)
 
 
-async def score_confidence(confidence: Confidence | None, value: Any, completion: Completion) -> float | None:
-    """Say how sure the answer is.
+async def score_confidence(
+    confidence: Confidence,
+    value: Any,
+    completion: Completion,
+    sample: Callable[[Confidence], Awaitable[Sequence[Any]]],
+    timeout_s: float,
+) -> float:
+    """Say how sure the answer is, in [0, 1].
 
-    Returns:
-        In [0, 1]; None without a Confidence.
+    Args:
+        value: As JSON data for "consistency", which compares it; a function is given it as it is.
+        sample: Gets the other answers for "consistency", as JSON data.
 
     Raises:
         StepFailed: Below the threshold or not to be told (outcome ``low_confidence``); the score crashed (``bug``).
     """
-    if confidence is None:
-        return None
     if callable(confidence.score):
-        score = float(await _run(confidence.score, value, completion))
+        score = float(await _run(confidence.score, value, completion, timeout_s=timeout_s))
+    elif confidence.score == "consistency":
+        others = await sample(confidence)
+        agreeing = sum(_part(other, confidence.on) == _part(value, confidence.on) for other in others)
+        score = (1 + agreeing) / confidence.samples
     elif completion.logprobs:
         score = math.exp(sum(completion.logprobs) / len(completion.logprobs))
     else:
@@ -135,11 +165,22 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-async def _run(function: Callable[..., Any], *given: Any) -> Any:
+def _part(value: Any, on: str | None) -> Any:
+    data = to_jsonable_python(value, fallback=repr)
+    return data if on is None or not isinstance(data, dict) else data.get(on)
+
+
+async def _run(function: Callable[..., Any], *given: Any, timeout_s: float) -> Any:
+    timer = asyncio.timeout(timeout_s)
     try:
         verdict = function(*given)
-        return await verdict if inspect.isawaitable(verdict) else verdict
+        if not inspect.isawaitable(verdict):
+            return verdict
+        async with timer:
+            return await verdict
     except Exception as error:
+        if isinstance(error, TimeoutError) and timer.expired():
+            raise _failed("timeout", f"{name_of(function)}: no verdict in {timeout_s:g} s") from error
         log.exception("%s failed", name_of(function))
         raise _failed("bug", f"{name_of(function)} raised {type(error).__name__}: {error}") from error
 

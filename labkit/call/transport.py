@@ -30,7 +30,7 @@ _USEFUL_S = 0.05
 # "none" and its like stand for no key, and in many a message for something else.
 _KEY_CHARS = 8
 
-Kind = Literal["first", "fallback", "reask", "retry", "hedge"]
+Kind = Literal["first", "fallback", "reask", "retry", "hedge", "sample"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +62,10 @@ async def _retried(trip: Trip, seat: Seat, request: CompletionRequest, until: fl
     retry = trip.plan.policy.retry
     clock = asyncio.get_running_loop().time
     waited_s = 0.0
+    again: Kind = "sample" if kind == "sample" else "retry"
     for n in range(1, retry.max_attempts):
         try:
-            return await _attempt(trip, seat, request, until, kind if n == 1 else "retry", waited_s)
+            return await _attempt(trip, seat, request, until, kind if n == 1 else again, waited_s)
         except ModelError as error:
             if error.outcome not in RETRIED:
                 raise
@@ -76,7 +77,7 @@ async def _retried(trip: Trip, seat: Seat, request: CompletionRequest, until: fl
                 error.add_note("not retried: the retry budget is spent")
                 raise
         await asyncio.sleep(waited_s)
-    return await _attempt(trip, seat, request, until, kind if retry.max_attempts == 1 else "retry", waited_s)
+    return await _attempt(trip, seat, request, until, kind if retry.max_attempts == 1 else again, waited_s)
 
 
 async def _hedged(trip: Trip, seat: Seat, request: CompletionRequest, until: float, kind: Kind) -> Sent:
@@ -152,7 +153,8 @@ async def _send(trip: Trip, seat: Seat, request: CompletionRequest, until: float
     last = until if limits.total_s is None else min(until, began + limits.total_s)
     failure: ModelError
     completion: Completion | None = None
-    presenter = trip.presenter if kind != "hedge" else None  # two answers at once could not be read
+    # two answers at once could not be read
+    presenter = trip.presenter if kind not in ("hedge", "sample") else None
     if presenter is not None:
         presenter.begin()
     try:
