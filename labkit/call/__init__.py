@@ -8,7 +8,7 @@
     transport.py    5    one completion: retry.py, breaker.py, hedge.py, spend.py, limiter.py, deadline.py bound it;
                          health.py is what the process knows of a model
     asking.py       5-7  ask, read, judge, re-ask
-    outputs.py      6    text -> JSON that fits the schema; output_type.py validates it
+    outputs.py      6    text -> JSON that fits the schema, read by reading/; output_type.py validates it
     rules.py        7    guards, business rules, confidence
     record.py       8    one record per call; sinks.py says where it goes, write_behind.py brings it there; tally.py
                          counts who answered

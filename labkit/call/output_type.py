@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,6 +56,8 @@ class OutputType:
         except ValueError as error:  # also half a surrogate pair, which is no UTF-8
             if level == "strict":
                 raise self._failed(error) from error
+        if (taken := self._as_pydantic_takes_it(text)) is not None:
+            return taken
         try:
             reading = read(text, self.schema, level)
         except OutputRejected as rejected:
@@ -64,6 +67,15 @@ class OutputType:
             ) from rejected
         value = self._checked(reading.value)
         return value, reading.repairs + self._coerced(reading.value, self.dump(value))
+
+    def _as_pydantic_takes_it(self, text: str) -> tuple[Any, tuple[Repair, ...]] | None:
+        """Whole JSON that the type accepts is nobody else's to interpret; its own validators may know more."""
+        try:
+            data = json.loads(text)
+            value = self._adapter.validate_python(data)
+        except (ValueError, RecursionError):
+            return None
+        return value, self._coerced(data, self.dump(value))
 
     def validate(self, value: Any) -> Any:
         """Give *value*, JSON data or an instance, as a valid instance.
