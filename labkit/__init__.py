@@ -4,7 +4,9 @@ These are the names of the production runtime. ``labkit.evals``, ``labkit.views`
 their own: a service that only makes calls loads none of what they need.
 """
 
+import importlib
 import logging
+from typing import TYPE_CHECKING, Any
 
 from labkit.call.breaker import Breaker
 from labkit.call.cache import Cache
@@ -27,6 +29,12 @@ from labkit.call.write_behind import flush
 from labkit.errors import CallFailed, CallInvalid, LabkitError, ReplayMissed
 from labkit.models.model import Model, Price
 from labkit.models.scripted import ScriptedModel
+
+if TYPE_CHECKING:
+    from labkit.call import guards
+    from labkit.call.guards.credentials import no_secrets
+    from labkit.call.guards.pii import no_pii
+    from labkit.call.guards.refusal import no_refusal
 
 __all__ = [
     "Apology",
@@ -63,9 +71,24 @@ __all__ = [
     "Spend",
     "Stale",
     "flush",
+    "guards",
+    "no_pii",
+    "no_refusal",
+    "no_secrets",
 ]
 
 __version__ = "0.1.0"
 
 # A library leaves it to its user where log lines go; without this, every degraded call would print into the notebook.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+# Loaded when they are first named: few calls use them, and all of them together take as long to load as jinja2.
+_GUARDS = {"no_pii": "pii", "no_refusal": "refusal", "no_secrets": "credentials"}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "guards":
+        return importlib.import_module("labkit.call.guards")
+    if name in _GUARDS:
+        return getattr(importlib.import_module(f"labkit.call.guards.{_GUARDS[name]}"), name)
+    raise AttributeError(f"module 'labkit' has no attribute {name!r}")

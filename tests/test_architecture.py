@@ -18,7 +18,8 @@ PUBLIC = {
     "Apology", "Attempt", "Breaker", "Cache", "CallFailed", "CallInvalid", "CallRecord", "Confidence", "Final",
     "GuardedCall", "Hedge", "LabkitError", "Model", "Normalization", "Partial", "Policy", "Price", "Prompt", "Reason",
     "RedisCacheStore", "Reject", "ReplayMissed", "Result", "Retract", "Retry", "RetryBudget", "RulesBased",
-    "SafeDefault", "ScriptedModel", "Sensitive", "Source", "Spend", "Stale", "flush",
+    "SafeDefault", "ScriptedModel", "Sensitive", "Source", "Spend", "Stale", "flush", "guards", "no_pii", "no_refusal",
+    "no_secrets",
 }  # fmt: skip
 
 # A package may import those that stand below it.

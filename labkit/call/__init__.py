@@ -9,7 +9,7 @@
                          health.py is what the process knows of a model
     asking.py       5-7  ask, read, judge, re-ask
     outputs.py      6    text -> JSON that fits the schema, read by reading/; output_type.py validates it
-    rules.py        7    guards, business rules, confidence
+    rules.py        7    guards, business rules, confidence; guards/ has the built-in ones
     record.py       8    one record per call; sinks.py says where it goes, write_behind.py brings it there; tally.py
                          counts who answered
     fallback.py     9    who answers when the main path could not

@@ -11,7 +11,6 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import to_jsonable_python
 
 from labkit.call.inputs import field_errors
-from labkit.call.outputs import read
 from labkit.call.repairs import Repair, RepairLevel
 from labkit.call.result import FieldError, Reason
 from labkit.call.schemas import inline_refs
@@ -58,6 +57,9 @@ class OutputType:
                 raise self._failed(error) from error
         if (taken := self._as_pydantic_takes_it(text)) is not None:
             return taken
+        # Loaded for the first answer that is not quite right: a tenth of what `import labkit` may take.
+        from labkit.call.outputs import read
+
         try:
             reading = read(text, self.schema, level)
         except OutputRejected as rejected:

@@ -6,12 +6,13 @@ import asyncio
 import functools
 import hashlib
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import to_json
 
-from labkit.call import context, inputs, telemetry
+from labkit.call import context, inputs
 from labkit.call.answer import Answer
 from labkit.call.asking import ask
 from labkit.call.cache import Cache
@@ -54,8 +55,10 @@ async def run(
 
     Beside that only a cancellation or an interrupt is raised; all of them are recorded first.
     """
-    if not telemetry.is_on():
+    if "opentelemetry.trace" not in sys.modules:  # the application does not use it
         return await _run(plan, given, fields, emit, None)
+    from labkit.call import telemetry
+
     with telemetry.call_span(plan.name) as span:
         return await _run(plan, given, fields, emit, span)
 
@@ -331,4 +334,6 @@ def _record(plan: Definition, trip: Trip, result: Result[Any], span: tuple[Any, 
         content = plan.policy.record_content
         plan.records.offer(written(content=in_notebook() if content is None else content))
     if span is not None:
+        from labkit.call import telemetry
+
         telemetry.report(trip.plan, written(content=False), *span)

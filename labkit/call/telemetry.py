@@ -25,7 +25,6 @@ still in development; they stand in this file only.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,15 +38,10 @@ from labkit.call.health import circuits
 from labkit.call.record import CallRecord
 from labkit.call.result import AttemptRecord
 
-__all__ = ["call_span", "is_on", "report"]
+__all__ = ["call_span", "report"]
 
 _STATES: dict[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2}
 _S_AS_NS = 1_000_000_000
-
-
-def is_on() -> bool:
-    """Whether the application uses OpenTelemetry."""
-    return "opentelemetry.trace" in sys.modules
 
 
 @contextmanager
