@@ -41,6 +41,7 @@ bench: setup
 	$(BIN)/python benchmarks/cancellation.py
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/reading_speed.py
+	$(BIN)/python benchmarks/guards_speed.py
 	$(BIN)/python benchmarks/stats_false_positives.py
 
 # Browser tests need Chromium from the distribution; where it cannot be installed they are skipped, saying so.

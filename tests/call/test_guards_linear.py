@@ -37,18 +37,18 @@ SEARCHED = sorted(PATTERNS.keys() - TRIED_ONCE)
 
 # What patterns begin with, and what their repetitions are made of.
 FRAGMENTS = [
-    "a", "A", "0", "1", "7", ".", "@", "-", "+", "(", ")", " ", "\n", '"', "'", "\\", "/", ":", "=", "_", "%", "[", "{",
-    "é", "中", "a.", "a-", "@a.", "a@", "1 ", "1-", "12.", "00 1", "0171 ", "+1", "4111", "AA11 ", "eyJ", "eyJaaaaaaaaa.",
-    "sk-", "ghp_", "xoxb-", "Bearer ", "http", "http:", "://", "//", "www.", ".com", "(//", "](data:", "password", "= ",
-    " is ", "tel ", "passport ", "ssn ", "\\u0", "\\ud800", '\\"', "-----BEGIN ", "PRIVATE KEY-----", "risk ", "free ",
-    "i'm sorry ", "i ", "but ", "can't ", "thanks ",
+    "a", "A", "1", ".", "@", "-", "+", " ", '"', "\\", "/", ":", "=", "_", "%", "[", "{", "中", "a.", "@a.", "a@", "1 ",
+    "12.", "00 1", "0171 ", "+1", "AA11 ", "eyJaaaaaaaaa.", "sk-", "Bearer ", "http:", "://", "(//", "www.", "](data:",
+    "password", "= ", " is ", "tel ", "passport ", "\\ud800", '\\"', "-----BEGIN ", "PRIVATE KEY-----", "risk ",
+    "i'm sorry ", "i ", "can't ",
 ]  # fmt: skip
 units = st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=4).map("".join)
-N = 300
+N = 160
 
 
 def repeated(unit: str, chars: int) -> str:
-    return (unit * (chars // len(unit) + 1))[:chars]
+    """Whole pieces, *chars* characters or a few more."""
+    return unit * -(-chars // len(unit))
 
 
 @functools.cache
@@ -92,17 +92,29 @@ def test_a_pattern_takes_steps_in_proportion_to_the_text(name: str):
         assert_linear(functools.partial(steps, name), unit, N)
 
 
+def test_a_pattern_that_reads_a_run_from_each_of_its_places_is_told():
+    """The measure can fail: a letter's run before an @ is the classic mistake."""
+    careless = Steps(r"\w+@")
+
+    def cost(text: str) -> int:
+        careless.finditer(text)
+        return careless.count
+
+    with pytest.raises(AssertionError):
+        assert_linear(cost, "a", N)
+
+
 @pytest.mark.parametrize("name", sorted(TRIED_ONCE))
 def test_a_pattern_that_is_tried_at_one_place_reads_it_a_few_times_at_most(name: str):
     """The text from there on, times a small constant."""
     for unit in FRAGMENTS:
-        assert steps(name, repeated(unit, 600)) <= 60 * 600, unit
+        assert steps(name, repeated(unit, 600)[:600]) <= 60 * 600, unit
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(unit=units, lead=st.sampled_from(FRAGMENTS))
 def test_no_mixture_of_pieces_is_dear(unit: str, lead: str):
-    """Neither does a text of several pieces in turn; each pattern looks at a character some hundreds of times at most."""
+    """Nor does a text of several pieces in turn: a character is looked at some hundred times at most."""
     for name in SEARCHED:
         assert steps(name, lead + repeated(unit, N)) <= 400 * N, name
 
@@ -132,13 +144,13 @@ EVERY_GUARD: dict[str, Guard] = GUARDS | {
 def test_a_guard_calls_functions_in_proportion_to_the_text(name: str):
     """Nor does what a guard does with its findings grow faster than their number."""
     guard = EVERY_GUARD[name]
-    for text in [row.text for row in rows("pii") + rows("secrets") + rows("links") if row.text] + FRAGMENTS:
-        guard(repeated(text, 2_000))  # caches are full
-        assert_linear(functools.partial(calls, guard), text + " ", 2_000)
+    for text in [row.text for table in ("pii", "secrets", "links") for row in rows(table)[::2]]:
+        guard(repeated(text + " ", 2_000))  # patterns are compiled, hosts encoded
+        assert_linear(functools.partial(calls, guard), text + " ", 1_000)
 
 
-@pytest.mark.parametrize("name", EVERY_GUARD)
+@pytest.mark.parametrize("name", GUARDS)
 def test_a_megabyte_of_anything_ends(name: str):
     """The longest answers there are pass through every guard; with a quadratic step this test would not end."""
-    for unit in ("a", "1 ", "@", '\\"', "a.", "bob@a.example ", "http://a.b ", "0171 1", "中", "eyJaaaaaaaa."):
-        EVERY_GUARD[name](repeated(unit, 1_000_000))
+    for unit in ("a", "1 ", '\\"', "a.", "bob@a.example ", "中"):
+        GUARDS[name](repeated(unit, 1_000_000))

@@ -43,7 +43,8 @@ _FORMATS: dict[str, Pattern] = {
 _API_KEY = Pattern(r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{20,300}")
 _BEARER = Pattern(r"(?<![A-Za-z])(?:bearer|basic) {1,3}(?P<value>[A-Za-z0-9._~+/\-]{16,2000}={0,2})", re.IGNORECASE)
 _URL_PASSWORD = Pattern(
-    r"(?<![a-z0-9+.\-])[a-z][a-z0-9+.\-]{1,20}://[^\s/:@\"'<>]{0,100}:(?P<value>[^\s/@\"'<>]{3,100})@", re.IGNORECASE
+    r"(?<![a-z0-9+.\-])[a-z][a-z0-9+.\-]{1,20}://[^\s/:@\"'<>]{0,100}:(?P<value>[^\s/@\"'<>\[\]]{3,100})@",
+    re.IGNORECASE,
 )
 _ASSIGNED = Pattern(
     r"(?:(?<![a-z])(?:pass|pwd)|password|passwd|passphrase|passwort|secret(?:[_\- ]?key)?|token"

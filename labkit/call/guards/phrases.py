@@ -16,8 +16,8 @@ from labkit.errors import CallInvalid
 __all__ = ["ForbiddenPhrases"]
 
 # Scripts that put no blank between words: there a phrase is found inside a longer run of letters.
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_MARK = Pattern(r"[^\W_]++")
+_UNSPACED = Pattern("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_LETTERS = Pattern(r"[^\W_]++")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +56,22 @@ class ForbiddenPhrases:
 
 
 def _words(phrase: str) -> list[str]:
-    return [match.group() for match in _MARK.finditer(read(phrase, skeleton).text)]
+    return [match.group() for match in _LETTERS.finditer(read(phrase, skeleton).text)]
 
 
 @functools.lru_cache(maxsize=64)
 def _pattern(phrases: tuple[str, ...]) -> Pattern:
     """One alternative a phrase, the longest first; each in a group that carries its number."""
-    alternatives = []
+    at_word_start: list[str] = []
+    anywhere: list[str] = []
     for number, phrase in sorted(enumerate(phrases, start=1), key=lambda pair: -len(pair[1])):
         words = _words(phrase)
         # What stands between the phrase's own words may do so in the text: "e.g.", "100% safe".
         own = "".join(map(re.escape, sorted(set(read(phrase, skeleton).text) & set(".,;:!?"))))
         gap = rf"(?:[^\w.,;:!?]|[_{own}]){{1,20}}+"
-        before = "" if _UNSPACED.match(words[0]) else r"(?<![^\W_])"
         after = "" if _UNSPACED.match(words[-1][-1]) else r"(?![^\W_])"
-        alternatives.append(f"(?P<p{number}>{before}{gap.join(map(re.escape, words))}{after})")
-    return Pattern("|".join(alternatives))
+        alternatives = anywhere if _UNSPACED.match(words[0]) else at_word_start
+        alternatives.append(f"(?P<p{number}>{gap.join(map(re.escape, words))}{after})")
+    # Most places are not a word's start: asked once for all phrases, that is ten times as quick.
+    bound = [rf"(?<![^\W_])(?:{'|'.join(at_word_start)})"] if at_word_start else []
+    return Pattern("|".join(bound + anywhere))

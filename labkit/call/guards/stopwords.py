@@ -39,9 +39,9 @@ STOPWORDS = {
         niż o od on ona oraz po pod przed przez przy się są ta tak także tego tej ten to tu twój ty tylko w we więc z
         za ze że""",
     "pt": """a ainda ao aos as até com como da das de dele depois do dos e é ela ele eles em entre era essa esse esta
-        está estão este eu foi há isso isto já lhe mais mas me meu minha muito na nas não nem no nos nossa nosso num o os
-        ou para pela pelo pode por porque quando que quem se sem ser seu são só sua suas também te tem um uma
-        você à às""",
+        está estão este eu foi há isso isto já lhe mais mas me meu minha muito na nas não nem no nos nossa nosso
+        num o os ou para pela pelo pode por porque quando que quem se sem ser seu são só sua suas também te
+        tem um uma você à às""",
     "sv": """alla allt att av bara blev bli blir de dem den denna deras det detta dig din du där efter eller en er ett
         finns från får för ha hade han har hon hur här i icke inte in jag kan kommer kunde man med mellan men mig min
         mot mycket ni nu när någon något och om oss på sig sin ska skulle som så till under upp ut utan vad var vara
