@@ -83,21 +83,26 @@ def _readings(text: str, schema: Mapping[str, Any] | None) -> tuple[list[Aligned
     """
     readings: list[Aligned | Fault] = []
     values: list[Any] = []
-    for candidate in candidates_in(text, mends=True):
-        wrapping = tuple(
-            Repair(kind=kind, path="", before=_excerpt(text), cost=_COSTS[kind]) for kind in candidate.kinds
-        )
-        if schema is not None:
-            values.append(candidate.value)
-            readings.append(_aligned(candidate.value, schema, wrapping))
-        elif isinstance(candidate.value, (dict, list)):
-            return [Aligned(candidate.value, wrapping)], True  # nothing tells which of several is meant: the first
+    holds_json = False
+    for group in candidates_in(text):
+        values.clear()
+        for candidate in group:
+            holds_json = holds_json or isinstance(candidate.value, (dict, list))
+            wrapping = tuple(
+                Repair(kind=kind, path="", before=_excerpt(text), cost=_COSTS[kind]) for kind in candidate.kinds
+            )
+            if schema is not None:
+                values.append(candidate.value)
+                readings.append(_aligned(candidate.value, schema, wrapping))
+            elif isinstance(candidate.value, (dict, list)):
+                return [Aligned(candidate.value, wrapping)], True  # nothing tells which of several is meant: the first
+        if any(isinstance(reading, Aligned) for reading in readings):
+            break
     if schema is None:
         return [], False
     if len(values) > 1 and schema.get("type") == "array":
         several = Repair(kind="list", path="", before=_excerpt(text), cost=2.0)
         readings.append(_aligned(values, schema, (several,)))
-    holds_json = any(isinstance(value, (dict, list)) for value in values)
     if len(text) <= _MOST_CHARS and not holds_json:
         # a lone label, number or word, with or without others around it
         readings.append(_aligned(text.strip(), schema, ()))

@@ -251,3 +251,13 @@ def test_the_policy_says_how_far_reading_may_go():
 
     assert (safe.source, aligned.source) == ("error", "model")
     assert aligned.unwrap().intent == "card_arrival"
+
+
+def test_a_fence_within_a_string_is_not_mistaken_for_the_answer():
+    """Code that a model quotes has braces and fences of its own."""
+    code = {"type": "object", "properties": {"lang": TEXT, "code": TEXT}, "required": ["lang", "code"]}
+    said = 'Here:\n{"lang": "js", "code": "```js\nfunction f() { return {a: 1} }\n```"}'
+
+    reading = read(said, code, "aligned")
+
+    assert reading.value == {"lang": "js", "code": "```js\nfunction f() { return {a: 1} }\n```"}

@@ -33,29 +33,31 @@ class Candidate:
     kinds: tuple[str, ...] = ()
 
 
-def candidates_in(text: str, *, mends: bool) -> Iterator[Candidate]:
-    """Give the objects and lists in *text*: the whole, what is fenced, what stands in prose.
+def candidates_in(text: str) -> Iterator[Iterator[Candidate]]:
+    """Give the objects and lists in *text*, in groups: the whole, what is fenced, what stands in prose.
 
-    Args:
-        mends: Also what has to be mended to be JSON.
+    A later group is for when nothing of an earlier one fits: a fence may also stand within a string of the answer.
     """
+    yield _whole(text)
+    yield _fenced(text)
+    yield _in_prose(text)
+
+
+def _whole(text: str) -> Iterator[Candidate]:
     try:
         yield Candidate(value=json.loads(text))
-        return
     except (ValueError, RecursionError):
-        pass
-    fenced = [block for _, block in zip(range(_TRIED_FENCES), _FENCE.finditer(text), strict=False)]
-    found = False
-    for block in fenced:
-        for candidate in _in_prose(block[1], mends=mends):
-            found = True
+        return
+
+
+def _fenced(text: str) -> Iterator[Candidate]:
+    for _, block in zip(range(_TRIED_FENCES), _FENCE.finditer(text), strict=False):
+        for candidate in _in_prose(block[1]):
             kinds = [kind for kind in candidate.kinds if kind != "prose"]
             yield Candidate(value=candidate.value, kinds=("fence", *kinds))
-    if not found:
-        yield from _in_prose(text, mends=mends)
 
 
-def _in_prose(text: str, *, mends: bool) -> Iterator[Candidate]:
+def _in_prose(text: str) -> Iterator[Candidate]:
     decoder = json.JSONDecoder()
     at, tried, budget = 0, 0, _LENIENT_CHARS
     while tried < _TRIED_STARTS and (start := _START.search(text, at)):
@@ -65,7 +67,7 @@ def _in_prose(text: str, *, mends: bool) -> Iterator[Candidate]:
             value, at = decoder.raw_decode(text, begin)
             kinds: tuple[str, ...] = ()
         except (ValueError, RecursionError):
-            if not mends or budget <= 0:
+            if budget <= 0:
                 at = begin + 1
                 continue
             try:
