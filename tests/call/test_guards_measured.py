@@ -6,9 +6,16 @@ import inspect
 import re
 
 import pytest
+from desk import support_desk
 from guard_tables import GUARDS, precision_and_recall, rows
+from pydantic import BaseModel
 
 from labkit.call.guards.language import Language, detect_language
+from labkit.call.guards.pii import Pii
+
+
+class Named(BaseModel):
+    name: str
 
 
 def docstring(table: str) -> str:
@@ -51,3 +58,15 @@ def test_the_accuracy_of_languages_is_what_the_docstring_says():
     told = [detect_language(row.text) == row.language for row in rows("language")]
 
     assert f"accuracy {sum(told) / len(told):.2f}" in " ".join(str(Language.__doc__).split())
+
+
+def test_what_a_guard_blacks_out_is_not_kept_in_the_repair():
+    """The fix is listed by its guard's name; what stood there is not passed on with it."""
+    said = '{"name": "write to anna@bank.example"}'
+    desk = support_desk(said, output=Named, guards=[Pii(action="redact")])
+
+    result = desk(text="hello")
+
+    assert result.unwrap().name == "write to [email]"
+    assert [(repair.kind, repair.by) for repair in result.repairs] == [("guard", "Pii")]
+    assert "anna" not in repr(result.repairs)
