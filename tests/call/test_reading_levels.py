@@ -210,7 +210,7 @@ NOISE = {
 }
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(order=ORDERS, noises=st.lists(st.sampled_from(sorted(NOISE)), unique=True, max_size=3))
 def test_any_value_survives_noise_or_is_an_honest_error(order: Order, noises: list[str]):
     """Dumped, made noisy in up to three ways, read again: the same value, or an error, never another value."""

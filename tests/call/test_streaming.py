@@ -224,9 +224,9 @@ class Order(BaseModel):
     paid: bool
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
-    order=st.builds(Order),
+    order=st.builds(Order, total=st.floats(allow_nan=False, allow_infinity=False)),  # JSON has neither
     wrap=st.sampled_from(["{}", "Sure, here it is:\n```json\n{}\n```", "  {}\n\nAnything else?"]),
     cuts=st.lists(st.integers(1, 9), min_size=1),
     ascii_only=st.booleans(),
