@@ -12,6 +12,7 @@
     ├── TooFewCases          a statistic that cannot be estimated from so little
     ├── RunsDiffer           two runs that cannot be paired
     ├── StoreError           a store that cannot be opened, read or written
+    ├── RunStopped           an evaluation that ended early; what was answered is stored and it can be resumed
     ├── ExportRefused        a name that cannot leave the notebook; names the cell and line
     └── QualityRegression    the gate failed
 
@@ -37,6 +38,7 @@ __all__ = [
     "OutputRejected",
     "QualityRegression",
     "ReplayMissed",
+    "RunStopped",
     "RunsDiffer",
     "StoreError",
     "TooFewCases",
@@ -166,6 +168,10 @@ class RunsDiffer(LabkitError):
 
 class StoreError(LabkitError):
     """A store that cannot be opened, read or written."""
+
+
+class RunStopped(LabkitError):
+    """An evaluation reached its spend cap, or its provider stayed away; the message says how to go on."""
 
 
 class ExportRefused(LabkitError):

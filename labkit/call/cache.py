@@ -51,6 +51,11 @@ class Cache:
             raise CallInvalid("Cache(mode='replay') has nothing to replay: give the path or store that was recorded to")
         object.__setattr__(self, "_store", self.store or _store_at(self.path or ":memory:"))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # the place goes to another process, what is open does not
+        given = {name: getattr(self, name) for name in ("ttl_s", "stale_for_s", "path", "store", "mode")}
+        return _made, (given,)
+
     @property
     def replays(self) -> bool:
         return self.mode == "replay"
@@ -78,6 +83,10 @@ class Cache:
     async def _younger_than(self, key: str, age_s: float) -> CacheEntry | None:
         entry = await self._store.get(key)
         return entry if entry is not None and time.time() - entry.stored_at < age_s else None
+
+
+def _made(given: dict[str, Any]) -> Cache:
+    return Cache(**given)
 
 
 _stores: dict[str, CacheStore] = {}

@@ -188,5 +188,14 @@ class GuardedCall(Generic[Out]):
             raise CallInvalid(f"GuardedCall has no {sorted(unknown)[0]!r}; it has name, {', '.join(given)}")
         return type(self)(**({"name": self.name} | given | changes))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # as it was given: breakers, budgets and connections belong to the process that makes it anew
+        given = {field.name: getattr(self._parts, field.name) for field in dataclasses.fields(Parts)}
+        return _made, (type(self), given | {"name": self.name, "flags": dict(self._parts.flags)})
+
     def __repr__(self) -> str:
         return f"GuardedCall({self.name!r}, model={self.model!r}, fingerprint={self.fingerprint[:12]!r})"
+
+
+def _made(kind: type[GuardedCall[Any]], given: Mapping[str, Any]) -> GuardedCall[Any]:
+    return kind(**given)

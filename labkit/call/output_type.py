@@ -127,6 +127,6 @@ class OutputType:
     def _accepts_none(self) -> bool:
         try:
             self._adapter.validate_python(None)
-        except pydantic.ValidationError:
+        except Exception:  # a validator of the user's own may raise what it likes on None
             return False
         return True

@@ -61,6 +61,10 @@ class Prompt:
         templates.append(_Template.compile("user", self.user, self.values))
         object.__setattr__(self, "_templates", tuple(templates))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # templates are compiled anew where it is unpickled: jinja's own cannot travel
+        return _made, (self.user, self.system, dict(self.values))
+
     def check(self, input_type: type[pydantic.BaseModel], context_names: frozenset[str]) -> None:
         """Refuse a template that reads a field or a source that is not there.
 
@@ -77,6 +81,10 @@ class Prompt:
             StepFailed: A template met something undefined or forbidden; outcome ``bug``.
         """
         return tuple(template.render(value, context) for template in self._templates)
+
+
+def _made(user: str, system: str, values: dict[str, Any]) -> Prompt:
+    return Prompt(user=user, system=system, values=values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

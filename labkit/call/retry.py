@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 from labkit.errors import CallInvalid, Outcome
 
@@ -55,8 +56,16 @@ class RetryBudget:
             self._tokens -= 1.0
             return True
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # a budget belongs to its process: another one keeps its own, and the one they all share stays that
+        return "_PROCESS_WIDE" if self is _PROCESS_WIDE else (_budget, (self.burst, self.refill))
+
     def __repr__(self) -> str:
         return f"RetryBudget(burst={self.burst:g}, refill={self.refill:g})"
+
+
+def _budget(burst: float, refill: float) -> RetryBudget:
+    return RetryBudget(burst=burst, refill=refill)
 
 
 _PROCESS_WIDE = RetryBudget()

@@ -15,6 +15,7 @@ from labkit.call.retry import RETRIED
 from labkit.call.steps import StepFailed
 from labkit.call.streaming import Presenter
 from labkit.call.trip import Trip
+from labkit.call.watch import before_request
 from labkit.errors import ModelError, Outcome
 from labkit.models.model import key_variable
 from labkit.models.prices import cost_usd
@@ -149,6 +150,9 @@ async def _attempt(
 async def _send(trip: Trip, seat: Seat, request: CompletionRequest, until: float, kind: Kind, waited_s: float) -> Sent:
     journal, limits = trip.journal, trip.plan.policy.attempt
     clock = asyncio.get_running_loop().time
+    watch = before_request.get()
+    if watch is not None:
+        await watch(seat.name)
     began = clock()
     last = until if limits.total_s is None else min(until, began + limits.total_s)
     failure: ModelError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -141,3 +142,20 @@ def test_where_a_call_keeps_things_does_not_count(tmp_path: Any):
     there = support_desk(policy=lk.Policy(cache=lk.Cache(path=str(tmp_path / "b.db"))), sink=f"jsonl:{tmp_path}/b")
 
     assert here.fingerprint == there.fingerprint
+
+
+def test_a_call_travels_to_another_process():
+    """Pickled and made anew it has the fingerprint it had; breakers, budgets and connections stay behind."""
+    call = support_desk().replace(
+        model="offline/nearest",
+        prompt=lk.Prompt(system="{{ n }}", user="{{ input.text }}", values={"n": 1}),
+        fallbacks=[lk.SafeDefault(Triage(intent="card_arrival", urgency=1))],
+        guards=[lk.no_pii],
+        policy=lk.Policy(cache=lk.Cache(ttl_s=5.0), retry=lk.Retry(budget=lk.RetryBudget(burst=7.0))),
+    )
+
+    again = pickle.loads(pickle.dumps(call))
+
+    assert (again.name, again.fingerprint) == (call.name, call.fingerprint)
+    assert again.policy.retry.budget.burst == 7.0 and again.policy.cache.ttl_s == 5.0
+    assert pickle.loads(pickle.dumps(lk.Retry())).budget is lk.Retry().budget
