@@ -9,9 +9,11 @@ from typing import Any
 
 from labkit.call.repairs import Repair
 from labkit.call.result import AttemptRecord, FieldError, Reason, Result
-from labkit.evals.cases import Case, Dataset
+from labkit.evals.case import Case
+from labkit.evals.cases import Dataset
 from labkit.evals.runs import EvalRun, Row
-from labkit.evals.scorers import ExactMatch, Score, score_case
+from labkit.evals.scorers.match import ExactMatch
+from labkit.evals.scorers.score import Score
 
 BANKING = Path(__file__).resolve().parents[1] / "datasets" / "banking12.jsonl"
 TOO_URGENT = FieldError(path="urgency", type="less_than_equal", message="Input should be less than or equal to 5")
@@ -43,7 +45,7 @@ def run_of(
         took = median_s * chance.lognormvariate(0, 0.45)
         result = _fate(n, call, value, took, price_usd)
         exact = ExactMatch("intent")
-        rows.append(Row(case=case, result=result, scores={exact.name: score_case(exact, case, result)}))
+        rows.append(Row(case=case, result=result, scores={exact.name: exact.score(case, result)}))
     return evaluated(rows, call=call)
 
 

@@ -2,140 +2,112 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, overload
 
 from labkit.errors import RunsDiffer, TooFewCases
+from labkit.evals.contrast import Contrast, Outcome, PrimaryTest, Table, Verdict, contrast, outcome_of
+from labkit.evals.measures import Difference, measured
+from labkit.evals.pairing import Paired, pair_up
 from labkit.evals.runs import EvalRun, Row
-from labkit.evals.stats import Interval, cases_needed, mcnemar_exact, paired_t, tango, wilson
+from labkit.evals.stats import Interval, benjamini_hochberg, holm
 
-__all__ = ["Comparison", "Difference", "Outcome", "Pair", "Slice", "Table", "Verdict", "compare"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-Verdict = Literal["better", "worse", "inconclusive"]
-Outcome = Literal["both", "only_a", "only_b", "neither"]
-
-PRIMARY_TEST = "pass rate by exact McNemar, two-sided, at 5%"
+__all__ = ["Comparison", "Pair", "Pairs", "Slice", "compare", "compare_arms"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """One case as both runs answered it."""
+    """One case as both runs answered it; of repeats, *a* and *b* are the first.
 
-    a: Row
-    b: Row
+    Args:
+        outcome: Who passed; None when either could not be judged.
+    """
 
-    @property
-    def case_id(self) -> str:
-        return self.a.case_id
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """Who passed; None when either could not be judged."""
-        if self.a.passed is None or self.b.passed is None:
-            return None
-        if self.a.passed:
-            return "both" if self.b.passed else "only_a"
-        return "only_b" if self.b.passed else "neither"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """Judged pairs by who passed. *only_a* regressed from A to B, *only_b* improved."""
-
-    both: int
-    only_a: int
-    only_b: int
-    neither: int
+    case_id: str
+    tags: tuple[str, ...]
+    outcome: Outcome | None
+    a_run: EvalRun
+    b_run: EvalRun
 
     @property
-    def n(self) -> int:
-        return self.both + self.only_a + self.only_b + self.neither
+    def a(self) -> Row:
+        return self.a_run.row(self.case_id)
 
     @property
-    def discordant(self) -> int:
-        return self.only_a + self.only_b
+    def b(self) -> Row:
+        return self.b_run.row(self.case_id)
 
-    @property
-    def a_rate(self) -> float:
-        return (self.both + self.only_a) / self.n
 
-    @property
-    def b_rate(self) -> float:
-        return (self.both + self.only_b) / self.n
+class Pairs(Sequence[Pair]):
+    """The shared cases in A's order; what both answered is looked up when it is asked for."""
 
-    @property
-    def a_interval(self) -> Interval:
-        return wilson(self.both + self.only_a, self.n)
+    def __init__(self, a: EvalRun, b: EvalRun, pairs: Paired) -> None:
+        self._a, self._b, self._pairs = a, b, pairs
+        self._outcomes = [
+            outcome_of(x, y) if x == x and y == y else None  # nan: not judged
+            for x, y in zip(pairs.a.passed.tolist(), pairs.b.passed.tolist(), strict=True)
+        ]
+        self._at: Sequence[int] = range(len(self._outcomes))
 
-    @property
-    def b_interval(self) -> Interval:
-        return wilson(self.both + self.only_b, self.n)
+    def where(self, *, outcome: str = "", tag: str = "") -> Pairs:
+        """Give those of an outcome and with a tag; "" leaves it open."""
+        return self._only(
+            [
+                at
+                for at in self._at
+                if (not outcome or self._outcomes[at] == outcome) and (not tag or tag in self._pairs.tags[at])
+            ]
+        )
 
-    @property
-    def difference(self) -> float:
-        """B's pass rate less A's."""
-        return (self.only_b - self.only_a) / self.n
+    def filter(self, wanted: Callable[[Pair], bool]) -> Pairs:
+        """Give those that are *wanted*; both answers to each are read if it looks at them."""
+        return self._only([at for n, at in enumerate(self._at) if wanted(self[n])])
 
-    @property
-    def interval(self) -> Interval:
-        """95% Tango score interval of ``difference``."""
-        return tango(self.only_b, self.only_a, self.n)
+    def _only(self, at: Sequence[int]) -> Pairs:
+        chosen = copy(self)
+        chosen._at = at
+        return chosen
 
-    @property
-    def p_value(self) -> float:
-        """Exact McNemar, two-sided."""
-        return mcnemar_exact(self.only_a, self.only_b)
+    def __len__(self) -> int:
+        return len(self._at)
 
-    @property
-    def verdict(self) -> Verdict:
-        if self.p_value > 0.05:
-            return "inconclusive"
-        return "better" if self.only_b > self.only_a else "worse"
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(len(self)))]
+        at = self._at[index]
+        return Pair(
+            case_id=self._pairs.case_ids[at], tags=self._pairs.tags[at], outcome=self._outcomes[at],
+            a_run=self._a, b_run=self._b,
+        )  # fmt: skip
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (self[n] for n in range(len(self)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """The same table for the cases of one tag; exploratory, not the primary test."""
-
-    tag: str
-    table: Table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One measure of both runs.
+    """The same contrast for the cases of one tag; exploratory, not the primary test.
 
     Args:
-        name: "pass rate", "p50 latency", ...
-        unit: "share", "s" or "usd".
-        a: Measure of A; None where it is not known.
-        b: Measure of B.
-        estimate: B less A, None where it cannot be estimated.
-        interval: 95% interval of *estimate*, None where none can be given.
-        higher_is_better: Which way is good.
+        adjusted_p: For the number of slices, by Benjamini and Hochberg.
     """
 
-    name: str
-    unit: Literal["share", "s", "usd"]
-    a: float | None
-    b: float | None
-    estimate: float | None
-    interval: Interval | None
-    higher_is_better: bool
+    tag: str
+    contrast: Contrast
+    adjusted_p: float
 
     @property
     def verdict(self) -> Verdict:
-        """Where the interval lies; inconclusive when it holds 0 or there is none."""
-        if self.interval is None or self.interval.low is None or self.interval.high is None:
-            return "inconclusive"
-        if self.interval.low > 0:
-            return "better" if self.higher_is_better else "worse"
-        if self.interval.high < 0:
-            return "worse" if self.higher_is_better else "better"
-        return "inconclusive"
+        return _verdict(self.adjusted_p, self.contrast.difference)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,204 +118,264 @@ class Comparison:
         a: The run that stands.
         b: The run that would replace it.
         pairs: In A's order.
-        table: Of the judged pairs; the primary test rests on it.
+        contrast: Of the judged cases; the verdict rests on it.
         measures: Pass rate first, then the rest.
         slices: By tag, most cases first.
         changed: Names of the parts whose versions differ: "prompt", "model", ...
         warnings: Why the comparison may not be what it seems.
-        primary_test: Fixed before the runs.
+        adjusted_p: The p-value by Holm where several arms are compared at once, else that of the contrast.
     """
 
     a: EvalRun
     b: EvalRun
-    pairs: Sequence[Pair]
-    table: Table
+    pairs: Pairs
+    contrast: Contrast
     measures: Sequence[Difference]
     slices: Sequence[Slice]
     changed: Sequence[str]
     warnings: Sequence[str]
-    primary_test: str = PRIMARY_TEST
+    adjusted_p: float
 
     @property
     def verdict(self) -> Verdict:
-        return self.table.verdict
+        return _verdict(self.adjusted_p, self.contrast.difference)
+
+    @property
+    def table(self) -> Table:
+        """Judged cases by who passed."""
+        return self.contrast.table
+
+    @property
+    def difference(self) -> float:
+        """B's pass rate less A's."""
+        return self.contrast.difference
+
+    @property
+    def interval(self) -> Interval:
+        """95% interval of ``difference``."""
+        return self.contrast.interval
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, not adjusted."""
+        return self.contrast.p_value
+
+    @property
+    def primary_test(self) -> str:
+        """What the verdict rests on; it follows from how the cases were asked, never from the answers."""
+        return f"pass rate by {self.contrast.test}, two-sided, at 5%"
 
     @property
     def a_label(self) -> str:
-        """A's name in views: the call's, or the run's where the calls have the same name."""
-        return self.a.call if self.a.call != self.b.call else f"{self.a.call} ({self.a.run_id[:8]})"
+        """A's name in views: the call's, with what tells the runs apart where the calls have the same name."""
+        return self.a.call if self.a.call != self.b.call else f"{self.a.call} ({_apart(self.a.run_id, self.b.run_id)})"
 
     @property
     def b_label(self) -> str:
-        return self.b.call if self.a.call != self.b.call else f"{self.b.call} ({self.b.run_id[:8]})"
+        return self.b.call if self.a.call != self.b.call else f"{self.b.call} ({_apart(self.b.run_id, self.a.run_id)})"
 
     @property
     def headline(self) -> str:
         """One sentence: the verdict with its size."""
-        points = abs(self.table.difference) * 100
+        points = abs(self.difference) * 100
         if self.verdict == "inconclusive":
-            return f"{self.b_label} and {self.a_label} cannot be told apart on {self.table.n} cases"
+            return f"{self.b_label} and {self.a_label} cannot be told apart on {self.contrast.n:,} cases"
         return f"{self.b_label} is {self.verdict} than {self.a_label} by {points:.1f} points"
 
     @property
     def evidence(self) -> str:
-        """One sentence: interval, p-value, discordant cases."""
-        low, high = self.table.interval
-        return (
-            f"pass rate on {self.table.n} cases: 95% interval {low * 100:+.1f} to {high * 100:+.1f} points, "
-            f"exact McNemar p = {_p(self.table.p_value)} "
-            f"({self.table.only_b} improved, {self.table.only_a} regressed, {self.table.discordant} discordant)"
+        """One sentence: interval, p-value, discordant cases, and what so many cases could have shown."""
+        low, high = self.interval
+        seen, table = self.contrast, self.table
+        said = (
+            f"pass rate on {seen.n:,} cases: 95% interval {low * 100:+.1f} to {high * 100:+.1f} points, "
+            f"{seen.test} p = {_p(seen.p_value)} "
+            f"({table.only_b} improved, {table.only_a} regressed, {table.discordant} discordant)"
         )
+        if self.adjusted_p != seen.p_value:
+            said += f", {_p(self.adjusted_p)} among the arms by Holm"
+        effect = seen.minimum_detectable_effect
+        return said if effect is None else f"{said}; differences from {effect * 100:.1f} points on would show"
 
     @property
     def more_cases(self) -> int | None:
         """How many more cases would settle it, at the rates seen; None when it is settled or cannot be told."""
-        if self.verdict != "inconclusive":
-            return None
-        try:
-            return max(0, math.ceil(cases_needed(self.table.only_b, self.table.only_a, self.table.n)) - self.table.n)
-        except (TooFewCases, ValueError):
-            return None
+        return self.contrast.more_cases() if self.verdict == "inconclusive" else None
+
+    def text(self) -> str:
+        """Give the comparison for a terminal."""
+        lines = [self.headline, self.evidence, ""]
+        width = max(len(measure.name) for measure in self.measures)
+        lines.append(f"{'':{width}}  {'A':>9}  {'B':>9}  {'B - A':>9}  95% interval")
+        for measure in self.measures:
+            cells = [_shown(value, measure.unit) for value in (measure.a, measure.b)]
+            change = _shown(measure.estimate, measure.unit, signed=True)
+            ends = "not estimable"
+            if measure.interval is not None:
+                ends = " to ".join(_shown(end, measure.unit, signed=True) for end in measure.interval)
+            mark = {"better": "  better", "worse": "  worse", "inconclusive": ""}[measure.verdict]
+            lines.append(f"{measure.name:{width}}  {cells[0]:>9}  {cells[1]:>9}  {change:>9}  {ends}{mark}")
+        lines.append("")
+        if self.more_cases:
+            lines.append(f"About {self.more_cases:,} more cases would settle it, if the rates stay as they are.")
+        lines.append(f"changed: {', '.join(self.changed) or 'nothing'}")
+        lines += [f"! {warning}" for warning in self.warnings]
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"Comparison({self.headline}; {self.evidence})"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arms:
+    """Several runs against the first, their p-values adjusted by Holm.
+
+    Args:
+        first: The run the others are compared with.
+        comparisons: One for each other run, in their order.
+    """
+
+    first: EvalRun
+    comparisons: Sequence[Comparison]
+
+    def frame(self) -> DataFrame:
+        """Give one row for each arm but the first."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "arm": seen.b_label, "run_id": seen.b.run_id, "cases": seen.contrast.n,
+                    "pass_rate": seen.contrast.b_rate, "difference": seen.difference, "low": seen.interval.low,
+                    "high": seen.interval.high, "p_value": seen.p_value, "adjusted_p": seen.adjusted_p,
+                    "verdict": seen.verdict,
+                }
+                for seen in self.comparisons
+            ]
+        ).set_index("arm")  # fmt: skip
+
+    def text(self) -> str:
+        """Give the arms for a terminal, one in two lines."""
+        return "\n".join(f"{seen.headline}\n  {seen.evidence}" for seen in self.comparisons)
+
+    def __repr__(self) -> str:
+        return self.text()
 
 
 def compare(a: EvalRun, b: EvalRun) -> Comparison:
     """Compare run *b* with run *a*, case by case.
 
     Raises:
-        RunsDiffer: They share no case, or a case's content differs between them.
+        RunsDiffer: They share no case of the same content.
         TooFewCases: No shared case could be judged in both.
     """
-    # The unit is the case: repeats of one are not independent, so the first stands for it.
-    in_b = {row.case_id: row for row in b.rows if row.repeat == 0}
-    pairs = [Pair(a=row, b=in_b[row.case_id]) for row in a.rows if row.repeat == 0 and row.case_id in in_b]
-    if not pairs:
-        raise RunsDiffer(
-            f"runs {a.run_id} ({a.dataset}) and {b.run_id} ({b.dataset}) share no case: "
-            "evaluate both on the same dataset"
-        )
-    for pair in pairs:
-        if pair.a.case_hash != pair.b.case_hash:
-            raise RunsDiffer(
-                f"case {pair.case_id!r} is not the same in runs {a.run_id} and {b.run_id}: its input or "
-                "expectation was changed between them; evaluate both again on the present dataset"
-            )
-    judged = [pair for pair in pairs if pair.outcome is not None]
+    pairs = pair_up(a, b)
+    primary: PrimaryTest = "mcnemar" if a.primary_test == b.primary_test == "mcnemar" else "paired_t"
+    together = Pairs(a, b, pairs)
+    passed_a, passed_b = pairs.a.passed.tolist(), pairs.b.passed.tolist()
+    judged = [n for n, (x, y) in enumerate(zip(passed_a, passed_b, strict=True)) if x == x and y == y]
     if not judged:
         raise TooFewCases(f"no case was judged in both {a.run_id} and {b.run_id}: give scorers, and see their errors")
-    table = _table(judged)
-    tags = sorted({tag for pair in judged for tag in pair.a.case.tags})
-    slices = [Slice(tag=tag, table=_table([p for p in judged if tag in p.a.case.tags])) for tag in tags]
+
+    def contrasted(chosen: Sequence[int]) -> Contrast:
+        clusters = None if pairs.clusters is None else [pairs.clusters[n] for n in chosen]
+        return contrast([passed_a[n] for n in chosen], [passed_b[n] for n in chosen], clusters, primary=primary)
+
+    of_tag: dict[str, list[int]] = {}
+    for n in judged:
+        for tag in pairs.tags[n]:
+            of_tag.setdefault(tag, []).append(n)
+    slices = {tag: contrasted(chosen) for tag, chosen in sorted(of_tag.items())}
+    adjusted = benjamini_hochberg([seen.p_value for seen in slices.values()])
+    whole = contrasted(judged)
     return Comparison(
         a=a,
         b=b,
-        pairs=pairs,
-        table=table,
-        measures=_measures(pairs, table, a, b),
-        slices=sorted(slices, key=lambda s: -s.table.n),
+        pairs=together,
+        contrast=whole,
+        measures=measured(pairs, whole, primary),
+        slices=sorted(
+            (
+                Slice(tag=tag, contrast=seen, adjusted_p=p)
+                for (tag, seen), p in zip(slices.items(), adjusted, strict=True)
+            ),
+            key=lambda part: -part.contrast.n,
+        ),
         changed=[part for part in a.versions if a.versions[part] != b.versions.get(part)],
-        warnings=_warnings(a, b, pairs, judged),
+        warnings=_warnings(a, b, pairs, len(judged)),
+        adjusted_p=whole.p_value,
     )
 
 
-def _table(pairs: Sequence[Pair]) -> Table:
-    outcomes = [pair.outcome for pair in pairs]
-    return Table(
-        both=outcomes.count("both"),
-        only_a=outcomes.count("only_a"),
-        only_b=outcomes.count("only_b"),
-        neither=outcomes.count("neither"),
-    )
+def compare_arms(runs: Sequence[EvalRun]) -> Arms:
+    """Compare each run with the first; with every arm more, a difference has to be clearer to count.
 
+    Raises:
+        RunsDiffer: Fewer than two runs, or two that share no case.
+        TooFewCases: No shared case could be judged.
 
-def _measures(pairs: Sequence[Pair], table: Table, a: EvalRun, b: EvalRun) -> list[Difference]:
-    timed = [p for p in pairs if "cache" not in (p.a.result.source, p.b.result.source)]
-    slow_a, slow_b = [p.a.result.elapsed_s for p in timed], [p.b.result.elapsed_s for p in timed]
-    return [
-        Difference(
-            name="pass rate", unit="share", a=table.a_rate, b=table.b_rate,
-            estimate=table.difference, interval=table.interval, higher_is_better=True,
-        ),
-        _share("valid schema", [_fits(p.a) for p in pairs], [_fits(p.b) for p in pairs], higher_is_better=True),
-        _share(
-            "served by fallback", [p.a.result.degraded for p in pairs], [p.b.result.degraded for p in pairs],
-            higher_is_better=False,
-        ),
-        _latency("p50 latency", slow_a, slow_b, 0.5),
-        _latency("p95 latency", slow_a, slow_b, 0.95),
-        _cost(a, b),
-    ]  # fmt: skip
-
-
-def _share(name: str, a: Sequence[bool], b: Sequence[bool], *, higher_is_better: bool) -> Difference:
-    gained = sum(1 for x, y in zip(a, b, strict=True) if y and not x)
-    lost = sum(1 for x, y in zip(a, b, strict=True) if x and not y)
-    n = len(a)
-    return Difference(
-        name=name, unit="share", a=sum(a) / n, b=sum(b) / n, estimate=(gained - lost) / n,
-        interval=tango(gained, lost, n), higher_is_better=higher_is_better,
-    )  # fmt: skip
-
-
-def _latency(name: str, a: Sequence[float], b: Sequence[float], q: float) -> Difference:
-    """Difference of a percentile; for the median, with the interval of the paired log differences.
-
-    A percentile's own difference has no simple paired interval. The ratio of a typical case does: the mean of
-    log(b) - log(a), carried back to seconds at A's median.
+    Source: Holm (1979), see ``labkit.evals.stats.holm``.
     """
-    if len(a) < 2:
-        one = (a[0], b[0]) if a else (None, None)
-        return Difference(name=name, unit="s", a=one[0], b=one[1], estimate=None, interval=None, higher_is_better=False)
-    at_a, at_b = _percentile(a, q), _percentile(b, q)
-    interval: Interval | None = None
-    if q == 0.5:
-        try:
-            ratio = paired_t([math.log(max(x, 1e-9)) for x in a], [math.log(max(x, 1e-9)) for x in b])
-        except TooFewCases:
-            interval = None  # every case took the same multiple of time: there is no spread to estimate from
-        else:
-            interval = Interval(at_a * math.expm1(ratio.low), at_a * math.expm1(ratio.high))
-    return Difference(
-        name=name, unit="s", a=at_a, b=at_b, estimate=at_b - at_a, interval=interval, higher_is_better=False
+    if len(runs) < 2:
+        raise RunsDiffer(f"{len(runs)} run given: a comparison takes two or more")
+    seen = [compare(runs[0], run) for run in runs[1:]]
+    adjusted = holm([each.p_value for each in seen])
+    return Arms(
+        first=runs[0], comparisons=[replace(each, adjusted_p=p) for each, p in zip(seen, adjusted, strict=True)]
     )
 
 
-def _cost(a: EvalRun, b: EvalRun) -> Difference:
-    per_a = None if a.cost_usd is None else a.cost_usd / len(a.rows) * 1000
-    per_b = None if b.cost_usd is None else b.cost_usd / len(b.rows) * 1000
-    known = per_a is not None and per_b is not None
-    return Difference(
-        name="cost per 1,000", unit="usd", a=per_a, b=per_b, estimate=per_b - per_a if known else None,  # type: ignore[operator]
-        interval=None, higher_is_better=False,
-    )  # fmt: skip
+def _apart(run_id: str, other: str) -> str:
+    """Leave out of a run's id what it shares with the other's, up to a dash: the date, often."""
+    if run_id == other:
+        return run_id
+    alike = next((n for n, (x, y) in enumerate(zip(run_id, other, strict=False)) if x != y), 0)
+    return run_id[run_id.rfind("-", 0, alike) + 1 :]
 
 
-def _percentile(values: Sequence[float], q: float) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[round(q * 100) - 1]
+def _verdict(p_value: float, difference: float) -> Verdict:
+    if p_value > 0.05:
+        return "inconclusive"
+    return "better" if difference > 0 else "worse"
 
 
-def _fits(row: Row) -> bool:
-    return not any(attempt.outcome in ("parse", "schema", "truncated") for attempt in row.result.attempts)
-
-
-def _warnings(a: EvalRun, b: EvalRun, pairs: Sequence[Pair], judged: Sequence[Pair]) -> list[str]:
+def _warnings(a: EvalRun, b: EvalRun, pairs: Paired, judged: int) -> list[str]:
     found = []
-    if a.dataset_hash != b.dataset_hash:
+    if pairs.changed:
+        named = ", ".join(repr(case_id) for case_id in pairs.changed[:3])
         found.append(
-            f"the datasets differ: only the {len(pairs)} shared cases of {len(a.rows)} and {len(b.rows)} count"
+            f"{len(pairs.changed)} cases are left out: their input or expectation was changed ({named}"
+            + (", ...)" if len(pairs.changed) > 3 else ")")
+        )
+    if a.dataset_hash != b.dataset_hash:
+        counts = [run.summary["cases"] for run in (a, b)]
+        found.append(
+            f"the datasets differ: only the {len(pairs.case_ids)} shared cases of {counts[0]} and {counts[1]} count"
         )
     if dict(a.scorers) != dict(b.scorers):
         found.append("the scorers differ: a pass in one run may not be a pass in the other")
     for part in ("input_schema", "output_schema"):
         if a.versions.get(part) != b.versions.get(part):
             found.append(f"the {part.replace('_', ' ')}s differ")
-    if any(row.repeat for run in (a, b) for row in run.rows):
-        found.append("cases were asked several times: the first answer to each is compared, the repeats are left out")
-    if len(judged) < len(pairs):
-        found.append(f"{len(pairs) - len(judged)} cases are left out: a scorer could not judge them")
+    if a.primary_test != b.primary_test:
+        found.append("one run asked its cases several times, the other once: they are compared by their means")
+    if judged < len(pairs.case_ids):
+        found.append(f"{len(pairs.case_ids) - judged} cases are left out: a scorer could not judge them")
+    for run in (a, b):
+        if run.unaccounted:
+            found.append(
+                f"run {run.run_id} was cut off with {run.unaccounted} requests in flight: they may have cost more"
+            )
     return found
+
+
+def _shown(value: float | None, unit: str, *, signed: bool = False) -> str:
+    if value is None:
+        return "unknown"
+    sign = "+" if signed else ""
+    if unit == "share":
+        return f"{value * 100:{sign}.1f}" + ("" if signed else "%")
+    return f"{value:{sign}.3f} s" if unit == "s" else f"{'-' if value < 0 else sign}${abs(value):.4f}"
 
 
 def _p(value: float) -> str:

@@ -13,8 +13,8 @@ from typing import Literal
 from labkit.call.record import now
 from labkit.errors import QualityRegression
 from labkit.evals.compare import Comparison, compare
+from labkit.evals.contrast import Contrast
 from labkit.evals.runs import EvalRun
-from labkit.evals.stats import non_inferiority
 
 __all__ = ["Gate", "GateCheck", "GateResult"]
 
@@ -25,8 +25,8 @@ _MEASURES: dict[str, Callable[[EvalRun], float | None]] = {
     "model_pass_rate": lambda run: run.model_pass_rate,
     "schema_valid_rate": lambda run: run.schema_valid_rate,
     "fallback_rate": lambda run: run.fallback_rate,
-    "p95_s": lambda run: _p95(run.latencies_s),
-    "cost_usd_per_call": lambda run: None if run.cost_usd is None else run.cost_usd / len(run.rows),
+    "p95_s": lambda run: run.summary["p95_s"],
+    "cost_usd_per_call": lambda run: None if run.cost_usd is None else run.cost_usd / len(run.facts),
 }
 # For these a floor is a ceiling: less is better.
 _CEILINGS = frozenset({"fallback_rate", "p95_s", "cost_usd_per_call"})
@@ -72,7 +72,9 @@ class GateResult:
         """Write the result as JSON to *path*, making its folder."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"judged_at": now(), **asdict(self)}, indent=2) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps({"judged_at": now(), "reason": self.reason, **asdict(self)}, indent=2) + "\n", encoding="utf-8"
+        )
         return path
 
     def enforce(self) -> GateResult:
@@ -154,13 +156,26 @@ class Gate:
 
 def _check_regression(seen: Comparison, margin: float) -> GateCheck:
     """Non-inferiority: the whole interval of the difference above -margin passes, the whole of it below fails."""
-    judged = non_inferiority(seen.table.only_b, seen.table.only_a, seen.table.n, margin)
-    low, high = judged.interval
+    found = seen.contrast
+    low, high = found.interval
+    verdict: GateVerdict = "pass" if low > -margin else "fail" if high < -margin else "inconclusive"
     message = (
-        f"pass rate {seen.table.a_rate:.1%} to {seen.table.b_rate:.1%}: "
-        f"difference {low * 100:+.1f} to {high * 100:+.1f} points on {seen.table.n} cases, margin {margin * 100:g}"
+        f"pass rate {found.a_rate:.1%} to {found.b_rate:.1%}: "
+        f"difference {low * 100:+.1f} to {high * 100:+.1f} points on {found.n:,} cases, margin {margin * 100:g}"
     )
-    return GateCheck(name="regression", verdict=judged.verdict, message=message, seen=judged.difference, limit=-margin)
+    if verdict == "inconclusive" and (more := _more_cases(found, margin)) is not None:
+        message += f"; about {more:,} more cases would settle it"
+    return GateCheck(name="regression", verdict=verdict, message=message, seen=found.difference, limit=-margin)
+
+
+def _more_cases(found: Contrast, margin: float) -> int | None:
+    """How many more cases bring the interval's end to the margin, were the difference to stay; None if it is on it."""
+    gap = found.difference + margin
+    half = found.difference - found.interval.low if gap > 0 else found.interval.high - found.difference
+    if not gap:
+        return None
+    # An interval's width goes with one over the root of the cases.
+    return math.ceil(found.n * (half / gap) ** 2) - found.n
 
 
 def _check_floor(name: str, limit: float, run: EvalRun) -> GateCheck:
@@ -172,8 +187,3 @@ def _check_floor(name: str, limit: float, run: EvalRun) -> GateCheck:
     word = "at most" if name in _CEILINGS else "at least"
     message = f"{name} {seen:.4g}, asked for {word} {limit:g}"
     return GateCheck(name=name, verdict="pass" if holds else "fail", message=message, seen=seen, limit=limit)
-
-
-def _p95(latencies_s: list[float]) -> float | None:
-    """The smallest latency that at least 95% of calls do not exceed; None without any."""
-    return sorted(latencies_s)[math.ceil(0.95 * len(latencies_s)) - 1] if latencies_s else None

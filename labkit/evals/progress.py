@@ -10,15 +10,25 @@ from html import escape
 from typing import Any, Protocol
 
 from labkit.call.record import in_notebook
+from labkit.call.result import Result
 
-__all__ = ["Progress", "Tally", "progress_for"]
+__all__ = ["PROGRESS_MIME", "Count", "Progress", "Tally", "progress_for"]
+
+PROGRESS_MIME = "application/vnd.labkit.progress+json"
+"""Beside the text of a notebook's progress, for a program that runs the notebook; no front end shows it."""
 
 _UPDATES_PER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What is done so far; *cost_usd* is None when a price is unknown."""
+    """What is done so far.
+
+    Args:
+        cost_usd: Of this session; None when a price is unknown.
+        before: How many of *done* an earlier session did.
+        note: What it waits for, "" when it does not.
+    """
 
     label: str
     done: int
@@ -27,11 +37,14 @@ class Tally:
     errors: int
     cost_usd: float | None
     elapsed_s: float
+    before: int = 0
+    note: str = ""
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds left at the speed so far; None before the first is done."""
-        return self.elapsed_s / self.done * (self.total - self.done) if self.done else None
+        """Seconds left at the speed of this session; None before its first is done."""
+        now = self.done - self.before
+        return self.elapsed_s / now * (self.total - self.done) if now else None
 
     def said(self) -> str:
         parts = [f"{self.done} of {self.total} cases"]
@@ -44,7 +57,43 @@ class Tally:
             parts.append(f"{self.eta_s:.0f} s left" if self.eta_s is not None else "starting")
         else:
             parts.append(f"{self.elapsed_s:.1f} s")
+        if self.note:
+            parts.append(self.note)
         return " · ".join(parts)
+
+
+class Count:
+    """Counts results as they come, so that a tally costs the same for the last case as for the first."""
+
+    def __init__(self, label: str, total: int, *, done: int = 0) -> None:
+        self.total = total
+        self.done = self._before = done
+        self._label = label
+        self._began = time.perf_counter()
+        self._fallbacks = self._errors = 0
+        self._cost_usd: float | None = 0.0
+
+    def with_one_more(self, result: Result[Any], cost_usd: float | None) -> Tally:
+        """Count *result*, and what it cost with its judges."""
+        self.done += 1
+        self._fallbacks += result.degraded and result.ok
+        self._errors += not result.ok
+        if self._cost_usd is not None:
+            self._cost_usd = None if cost_usd is None else self._cost_usd + cost_usd
+        return self._tally("")
+
+    def waiting(self, note: str) -> Tally:
+        """Count nothing, say what it waits for."""
+        return self._tally(note)
+
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self._began
+
+    def _tally(self, note: str) -> Tally:
+        return Tally(
+            label=self._label, done=self.done, total=self.total, fallbacks=self._fallbacks, errors=self._errors,
+            cost_usd=self._cost_usd, elapsed_s=self.elapsed_s(), before=self._before, note=note,
+        )  # fmt: skip
 
 
 class Progress(Protocol):
@@ -74,7 +123,9 @@ class NotebookProgress:
             "<div style='height:4px;max-width:420px;background:rgba(128,128,128,.25);border-radius:2px'>"
             f"<div style='height:4px;width:{share:.1f}%;background:#3b6fb6;border-radius:2px'></div></div></div>"
         )
-        self._handle.update({"text/html": html, "text/plain": f"{tally.label}: {tally.said()}"}, raw=True)
+        seen = {"label": tally.label, "done": tally.done, "total": tally.total, "said": tally.said()}
+        bundle = {"text/html": html, "text/plain": f"{tally.label}: {tally.said()}", PROGRESS_MIME: seen}
+        self._handle.update(bundle, raw=True)
 
 
 class TerminalProgress:

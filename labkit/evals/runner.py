@@ -2,158 +2,298 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import Any, TypedDict, Unpack, overload
 
 from labkit.call.bridge import run_sync
 from labkit.call.guarded import GuardedCall
-from labkit.call.record import now
 from labkit.call.result import Result
 from labkit.errors import StoreError
-from labkit.evals.cases import Case, Dataset
-from labkit.evals.progress import Progress, Tally, progress_for
-from labkit.evals.runs import EvalRun, Row
-from labkit.evals.scorers import Score, Scorer, as_scorer, score_case, scorer_hash
-from labkit.store.runs import PlannedUnit, RunStore, StoredRow, StoredRun
+from labkit.evals.case import Case
+from labkit.evals.cases import Dataset
+from labkit.evals.contrast import PrimaryTest
+from labkit.evals.crew import Asked, Crew, Limits, Unit
+from labkit.evals.pacing import Rate
+from labkit.evals.progress import Progress, progress_for
+from labkit.evals.runs import EvalRun, Row, fact_of
+from labkit.evals.scorers.score import Scorer, as_scorer, scorer_hash
+from labkit.evals.stored import StoredRows, planned, row_of
+from labkit.store.runs import RunStore, StoredRun
 
 __all__ = ["aevaluate", "evaluate", "load_run"]
 
-_RESULT: TypeAdapter[Result[Any]] = TypeAdapter(Result[Any])
+Scores = Sequence[Scorer | Callable[[Case, Result[Any]], Any]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """What every arm of an evaluation shares."""
+
+    scorers: Scores
+    concurrency: int
+    repeats: int
+    store: str | RunStore | None
+    run_id: str | None
+    resume: str | None
+    rate: Rate | None
+    spend_usd: float | None
+    patience_s: float
+    progress: bool | Progress | None
+    engine: Any
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1 or self.repeats < 1:
+            raise ValueError(f"concurrency={self.concurrency} and repeats={self.repeats} must be 1 or more")
+        if self.run_id is not None and self.resume is not None:
+            raise ValueError("run_id names a new run, resume an old one: give one of them")
+        if self.patience_s < 0 or (self.spend_usd is not None and not self.spend_usd > 0):
+            raise ValueError(f"patience_s={self.patience_s} must be 0 or more and spend_usd={self.spend_usd} above 0")
+
+
+class Options(TypedDict, total=False):
+    """The keywords of ``evaluate``, where each is described."""
+
+    scorers: Scores
+    concurrency: int
+    repeats: int
+    store: str | RunStore | None
+    run_id: str | None
+    resume: str | None
+    rate: Rate | None
+    spend_usd: float | None
+    patience_s: float
+    progress: bool | Progress | None
+    engine: Any
+
+
+@overload
+def evaluate(call: GuardedCall[Any], dataset: Dataset, **options: Unpack[Options]) -> EvalRun: ...
+@overload
+def evaluate(call: Sequence[GuardedCall[Any]], dataset: Dataset, **options: Unpack[Options]) -> list[EvalRun]: ...
 def evaluate(
-    call: GuardedCall[Any],
+    call: GuardedCall[Any] | Sequence[GuardedCall[Any]],
     dataset: Dataset,
     *,
-    scorers: Sequence[Scorer | Callable[[Case, Result[Any]], Any]] = (),
+    scorers: Scores = (),
     concurrency: int = 8,
     repeats: int = 1,
     store: str | RunStore | None = None,
     run_id: str | None = None,
+    resume: str | None = None,
+    rate: Rate | None = None,
+    spend_usd: float | None = None,
+    patience_s: float = 600.0,
     progress: bool | Progress | None = None,
-) -> EvalRun:
+    engine: Any = None,
+) -> EvalRun | list[EvalRun]:
     """Ask *call* every case and score the answers; rows are stored as they finish.
 
+    An interrupt, a crash, a spend cap or a provider that stays away leave a run that goes on where it stopped:
+    ``evaluate(..., resume=run_id)``.
+
     Args:
-        call: What is evaluated.
+        call: What is evaluated. Several calls, the arms, are asked case by case side by side and give a run each, with
+            the call's name behind the run id.
         dataset: What it is asked.
         scorers: Scorers, or functions of (case, result) that give a bool or a number in [0, 1].
-        concurrency: Most calls in flight.
+        concurrency: Most cases in flight. Fewer are while the provider answers 429.
         repeats: Times each case is asked.
         store: A store or its URL; None: what LABKIT_STORE says, else ``labkit.db`` in the working directory.
         run_id: One of your own, which must be new; None makes one.
+        resume: A run that was not finished: what has no row yet is asked.
+        rate: What the provider allows a minute.
+        spend_usd: The evaluation stops before it and its judges cost more; what is in flight is still paid.
+        patience_s: How long to wait for a provider that is down (its breaker is open) or busy (429) until the run
+            stops; 0 does not wait, and fallback answers are kept like any other.
         progress: False shows none; a ``Progress`` of your own is used as it is.
+        engine: A ``dask.distributed.Client`` whose workers ask, see ``labkit.evals.shards``; None asks from here.
 
     Raises:
-        StoreError: The store cannot be used, or it holds *run_id* already.
-        ValueError: concurrency or repeats below 1, or two scorers of the same name.
+        StoreError: The store cannot be used, it holds *run_id* already, or *resume* was made of other parts; the
+            message names them.
+        RunStopped: The spend cap was reached, or the provider stayed away.
+        ValueError: concurrency or repeats below 1, or two scorers or arms of the same name.
     """
-    return run_sync(
-        aevaluate(
-            call,
-            dataset,
-            scorers=scorers,
-            concurrency=concurrency,
-            repeats=repeats,
-            store=store,
-            run_id=run_id,
-            progress=progress_for(progress),
-        )
-    )
+    options = _Options(
+        scorers=scorers, concurrency=concurrency, repeats=repeats, store=store, run_id=_named(run_id, resume),
+        resume=resume,
+        rate=rate, spend_usd=spend_usd, patience_s=patience_s, progress=progress_for(progress), engine=engine,
+    )  # fmt: skip
+    try:
+        return run_sync(_evaluate(call, dataset, options))
+    except KeyboardInterrupt as interrupt:
+        kept = resume or options.run_id
+        interrupt.add_note(f"what was answered is stored: go on with evaluate(..., resume={kept!r})")
+        raise
 
 
+@overload
+async def aevaluate(call: GuardedCall[Any], dataset: Dataset, **options: Unpack[Options]) -> EvalRun: ...
+@overload
 async def aevaluate(
-    call: GuardedCall[Any],
+    call: Sequence[GuardedCall[Any]], dataset: Dataset, **options: Unpack[Options]
+) -> list[EvalRun]: ...
+async def aevaluate(
+    call: GuardedCall[Any] | Sequence[GuardedCall[Any]],
     dataset: Dataset,
     *,
-    scorers: Sequence[Scorer | Callable[[Case, Result[Any]], Any]] = (),
+    scorers: Scores = (),
     concurrency: int = 8,
     repeats: int = 1,
     store: str | RunStore | None = None,
     run_id: str | None = None,
+    resume: str | None = None,
+    rate: Rate | None = None,
+    spend_usd: float | None = None,
+    patience_s: float = 600.0,
     progress: bool | Progress | None = None,
-) -> EvalRun:
+    engine: Any = None,
+) -> EvalRun | list[EvalRun]:
     """Like ``evaluate``, on the running loop."""
-    if concurrency < 1 or repeats < 1:
-        raise ValueError(f"concurrency={concurrency} and repeats={repeats} must be 1 or more")
-    judges = [as_scorer(scorer) for scorer in scorers]
+    options = _Options(
+        scorers=scorers, concurrency=concurrency, repeats=repeats, store=store, run_id=_named(run_id, resume),
+        resume=resume,
+        rate=rate, spend_usd=spend_usd, patience_s=patience_s, progress=progress, engine=engine,
+    )  # fmt: skip
+    return await _evaluate(call, dataset, options)
+
+
+async def _evaluate(
+    call: GuardedCall[Any] | Sequence[GuardedCall[Any]], dataset: Dataset, options: _Options
+) -> EvalRun | list[EvalRun]:
+    arms = [call] if isinstance(call, GuardedCall) else list(call)
+    names = [arm.name for arm in arms]
+    if len(set(names)) < len(names) or not arms:
+        raise ValueError(f"arms {names}: give at least one call, and each a name of its own: call.replace(name=...)")
+    judges = [as_scorer(scorer) for scorer in options.scorers]
     hashes = {judge.name: scorer_hash(judge) for judge in judges}
     if len(hashes) < len(judges):
         raise ValueError("two scorers have the same name: rename one, their scores could not be told apart")
-    shown = progress_for(progress)
-    kept = store if isinstance(store, RunStore) else RunStore(store)
-    heading = _heading(call, dataset, hashes, repeats, run_id)
-    units = [(case, repeat) for case in dataset for repeat in range(repeats)]
-    rows: dict[tuple[str, int], Row] = {}
-    count = _Count(call.name, len(units))
-    waiting = iter(units)
-
-    async def work() -> None:
-        for case, repeat in waiting:
-            result = await call.acall(case.input)
-            row = Row(
-                case=case,
-                repeat=repeat,
-                result=result,
-                scores={judge.name: score_case(judge, case, result) for judge in judges},
-                finished_at=now(),
-            )
-            kept.add(heading.run_id, _stored(row))
-            rows[case.id, repeat] = row
-            shown.show(count.with_one_more(result))
-
+    kept = options.store if isinstance(options.store, RunStore) else RunStore(options.store)
     try:
-        plan = [
-            PlannedUnit(case_id=case.id, repeat=repeat, case=case.model_dump(mode="json")) for case, repeat in units
+        started = [
+            _started(kept, arm, dataset, hashes, options, suffix="" if arms == [call] else f"/{arm.name}")
+            for arm in arms
         ]
-        kept.begin(heading, plan)
-        # a fixed crew over one iterator: memory and tasks do not grow with the dataset
-        async with asyncio.TaskGroup() as crew:
-            for _ in range(min(concurrency, len(units))):
-                crew.create_task(work())
-        kept.finish(heading.run_id, count.elapsed_s())
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from failures  # one worker's failure stopped the others; it is the news
+        # case by case over the arms: whatever the hour does to the provider, it does to all of them
+        units = [
+            Unit(arm=n, position=position, case=case, repeat=repeat)
+            for case in dataset
+            for repeat in range(options.repeats)
+            for n, run in enumerate(started)
+            if (position := run.positions[case.id, repeat]) not in run.done
+        ]
+        crew = Crew(
+            calls=arms,
+            run_ids=[run.heading.run_id for run in started],
+            judges=judges,
+            store=kept,
+            limits=Limits(
+                concurrency=options.concurrency, rate=options.rate, spend_usd=options.spend_usd,
+                patience_s=options.patience_s,
+            ),
+            progress=progress_for(options.progress),
+            label=" / ".join(names),
+            before=sum(len(run.done) for run in started),
+        )  # fmt: skip
+        asked = await crew.run(units, engine=options.engine)
+        runs = []
+        for n, run in enumerate(started):
+            kept.finish(run.heading.run_id, asked.elapsed_s)
+            runs.append(_finished(kept, run, asked, n))
+        return runs[0] if isinstance(call, GuardedCall) else runs
     finally:
-        if kept is not store:
+        if kept is not options.store:
             kept.close()
-    return _run(replace(heading, elapsed_s=count.elapsed_s()), [rows[case.id, repeat] for case, repeat in units])
 
 
 def load_run(run_id: str, *, store: str | RunStore | None = None) -> EvalRun:
-    """Read a finished run back; values of its results are JSON data.
+    """Open a finished run. Its rows are read when they are looked at; values of their results are JSON data.
 
     Raises:
         StoreError: There is no such run, or it was not finished.
     """
     kept = store if isinstance(store, RunStore) else RunStore(store)
     try:
-        heading, plan = kept.heading(run_id), kept.plan(run_id)
-        found = {(row.case_id, row.repeat): row for row in kept.rows(run_id)}
+        heading, facts = kept.heading(run_id), kept.facts(run_id)
+        if heading.finished_at is None:
+            total = len(kept.units(run_id))
+            raise StoreError(
+                f"run {run_id!r} was not finished: {total - len(facts)} of {total} cases have no row; go on with "
+                f"evaluate(..., resume={run_id!r})"
+            )
+        lost = kept.unaccounted(run_id)
     finally:
         if kept is not store:
             kept.close()
-    missing = len(plan) - len(found)
-    if missing:
-        raise StoreError(f"run {run_id!r} was not finished: {missing} of {len(plan)} cases have no row; evaluate again")
-    return _run(heading, [_read(unit, found[unit.case_id, unit.repeat]) for unit in plan])
+    return replace(_run(heading, StoredRows(kept, run_id, len(facts)), lost), brief=facts)
 
 
-def _heading(
-    call: GuardedCall[Any], dataset: Dataset, scorers: dict[str, str], repeats: int, run_id: str | None
-) -> StoredRun:
-    started = datetime.now(UTC)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Started:
+    """An arm's run as it is before anything is asked."""
+
+    heading: StoredRun
+    positions: dict[tuple[str, int], int]
+    done: set[int]
+
+
+def _started(
+    kept: RunStore, call: GuardedCall[Any], dataset: Dataset, scorers: dict[str, str], options: _Options, *, suffix: str
+) -> _Started:
+    run_id = f"{options.resume or options.run_id}{suffix}"
+    heading = _heading(call, dataset, scorers, options.repeats, run_id)
+    if options.resume is None:
+        plan = [unit for case in dataset for unit in planned(case, options.repeats)]
+        kept.begin(heading, plan)
+        positions = {(unit.case_id, unit.repeat): position for position, unit in enumerate(plan)}
+        return _Started(heading=heading, positions=positions, done=set())
+    old = kept.heading(run_id)
+    _refuse_other_parts(old, heading)
+    return _Started(
+        heading=old,
+        positions={unit: position for position, unit in enumerate(kept.units(run_id))},
+        done=kept.done(run_id),
+    )
+
+
+def _refuse_other_parts(old: StoredRun, new: StoredRun) -> None:
+    before, after = dict(old.about), dict(new.about)
+    versions = before.pop("versions"), after.pop("versions")
+    differ = [part for part in versions[1] if versions[0].get(part) != versions[1][part]]
+    differ += [
+        said
+        for key, said in (("dataset_hash", "dataset"), ("scorers", "scorers"), ("repeats", "repeats"))
+        if before.get(key) != after.get(key)
+    ]
+    if old.call != new.call:
+        differ.insert(0, "call")
+    if not differ and before["fingerprint"] != after["fingerprint"]:
+        differ = ["fingerprint"]
+    if differ:
+        raise StoreError(
+            f"run {old.run_id!r} was begun with another {', '.join(differ).replace('_', ' ')}: its rows would not "
+            "belong together. Put that back, or evaluate anew without resume."
+        )
+
+
+def _named(run_id: str | None, resume: str | None) -> str | None:
+    if run_id is not None or resume is not None:
+        return run_id
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _heading(call: GuardedCall[Any], dataset: Dataset, scorers: dict[str, str], repeats: int, run_id: str) -> StoredRun:
+    # Named before the first answer: choosing a test by its outcome would make any difference significant.
+    clustered = any(case.cluster for case in dataset)
+    primary: PrimaryTest = "mcnemar" if repeats == 1 and not clustered else "paired_t"
     return StoredRun(
-        run_id=run_id or f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        run_id=run_id,
         call=call.name,
-        started_at=started.isoformat(timespec="milliseconds"),
+        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         about={
             "model": call.model,
             "fingerprint": call.fingerprint,
@@ -163,11 +303,25 @@ def _heading(
             "scorers": scorers,
             "deadline_s": call.policy.deadline_s,
             "repeats": repeats,
+            "primary_test": primary,
         },
     )
 
 
-def _run(heading: StoredRun, rows: Sequence[Row]) -> EvalRun:
+def _finished(kept: RunStore, run: _Started, asked: Asked, arm: int) -> EvalRun:
+    run_id = run.heading.run_id
+    rows = dict(asked.rows[arm])
+    if run.done:  # part of it was asked in another process
+        for position, each in enumerate(kept.answers(run_id)):
+            if position not in rows:
+                row = row_of(*each)
+                rows[position] = (row, fact_of(row))
+    found = [rows[position] for position in sorted(rows)]
+    whole = _run(kept.heading(run_id), [row for row, _ in found], kept.unaccounted(run_id))
+    return replace(whole, brief=[fact for _, fact in found])
+
+
+def _run(heading: StoredRun, rows: Sequence[Row], unaccounted: int) -> EvalRun:
     about = heading.about
     return EvalRun(
         run_id=heading.run_id,
@@ -182,54 +336,6 @@ def _run(heading: StoredRun, rows: Sequence[Row]) -> EvalRun:
         started_at=heading.started_at,
         elapsed_s=heading.elapsed_s or 0.0,
         deadline_s=about["deadline_s"],
+        primary_test=about.get("primary_test", "mcnemar"),
+        unaccounted=unaccounted,
     )
-
-
-def _stored(row: Row) -> StoredRow:
-    return StoredRow(
-        case_id=row.case_id,
-        repeat=row.repeat,
-        finished_at=row.finished_at,
-        status=row.status,
-        result=_RESULT.dump_python(row.result, mode="json", fallback=repr, warnings=False),
-        scores={name: asdict(score) for name, score in row.scores.items()},
-    )
-
-
-def _read(unit: PlannedUnit, stored: StoredRow) -> Row:
-    return Row(
-        case=Case.model_validate(unit.case),
-        repeat=unit.repeat,
-        result=_RESULT.validate_python(stored.result),
-        scores={name: Score(**score) for name, score in stored.scores.items()},
-        finished_at=stored.finished_at,
-    )
-
-
-class _Count:
-    """Counts results as they come, so that a tally costs the same for the last case as for the first."""
-
-    def __init__(self, label: str, total: int) -> None:
-        self._label, self._total = label, total
-        self._began = time.perf_counter()
-        self._done = self._fallbacks = self._errors = 0
-        self._cost_usd: float | None = 0.0
-
-    def with_one_more(self, result: Result[Any]) -> Tally:
-        self._done += 1
-        self._fallbacks += result.degraded and result.ok
-        self._errors += not result.ok
-        if self._cost_usd is not None:
-            self._cost_usd = None if result.cost_usd is None else self._cost_usd + result.cost_usd
-        return Tally(
-            label=self._label,
-            done=self._done,
-            total=self._total,
-            fallbacks=self._fallbacks,
-            errors=self._errors,
-            cost_usd=self._cost_usd,
-            elapsed_s=self.elapsed_s(),
-        )
-
-    def elapsed_s(self) -> float:
-        return time.perf_counter() - self._began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,16 +10,21 @@ from html import escape
 from typing import Any, Literal
 
 from labkit.call.result import Result
-from labkit.evals.cases import Case
-from labkit.evals.scorers import Score
-from labkit.evals.stats import Interval, wilson
+from labkit.evals.case import Case
+from labkit.evals.contrast import PrimaryTest, rate_interval
+from labkit.evals.scorers.score import Score
+from labkit.evals.stats import Interval
+from labkit.store.facts import Fact, summary_of
 
-__all__ = ["EvalRun", "Row", "Status", "status_of"]
+__all__ = ["EvalRun", "Row", "Status", "fact_of", "status_of"]
 
 Status = Literal[
     "ok", "invalid_input", "invalid_schema", "rule_violation", "fallback_used", "deadline", "provider_error",
     "harness_error", "cancelled",
 ]  # fmt: skip
+
+
+BROKEN_SCHEMA = frozenset({"parse", "schema", "truncated"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,7 @@ class Row:
         result: What the call gave; its value is JSON data when the row was read back from a store.
         scores: By scorer name.
         finished_at: UTC, ISO 8601.
+        worker: Host and process that asked.
     """
 
     case: Case
@@ -38,6 +45,7 @@ class Row:
     scores: Mapping[str, Score] = field(default_factory=dict)
     repeat: int = 0
     finished_at: str = ""
+    worker: str = ""
 
     @property
     def case_id(self) -> str:
@@ -59,10 +67,16 @@ class Row:
             return None
         return all(verdicts)
 
-    @property
-    def model_passed(self) -> bool | None:
-        """Like ``passed``, but an answer that a fallback had to give counts as failed."""
-        return False if self.result.degraded else self.passed
+
+def fact_of(row: Row) -> Fact:
+    """Give the row in brief."""
+    return Fact(
+        case_id=row.case_id, repeat=row.repeat, case_hash=row.case_hash, tags=row.case.tags,
+        cluster=row.case.cluster, weight=row.case.weight, status=row.status,
+        source=row.result.source, passed=row.passed, degraded=row.result.degraded,
+        schema_valid=not any(attempt.outcome in BROKEN_SCHEMA for attempt in row.result.attempts),
+        elapsed_s=row.result.elapsed_s, cost_usd=row.result.cost_usd,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,9 +90,12 @@ class EvalRun:
         versions: Hash of each of its parts.
         dataset: Name and hash of what it was asked.
         scorers: Name to hash of each scorer.
-        rows: In the dataset's order.
+        rows: In the plan's order: case by case, and the repeats of each.
         started_at: UTC, ISO 8601.
-        elapsed_s: Wall time of the evaluation.
+        elapsed_s: Wall time of the evaluation, over its sessions.
+        primary_test: What a comparison will rest on; fixed before the first answer.
+        brief: What comparisons need of the rows, where it is known without reading them.
+        unaccounted: Requests that were in flight when a session of the run was killed; they may have been billed.
     """
 
     run_id: str
@@ -93,51 +110,78 @@ class EvalRun:
     started_at: str
     elapsed_s: float
     deadline_s: float
+    primary_test: PrimaryTest = "mcnemar"
+    brief: Sequence[Fact] | None = None
+    unaccounted: int = 0
 
     @cached_property
-    def judged(self) -> list[Row]:
-        """The rows whose scorers could all tell."""
-        return [row for row in self.rows if row.passed is not None]
+    def facts(self) -> Sequence[Fact]:
+        """Each row in brief, in the order of ``rows``."""
+        return self.brief if self.brief is not None else [fact_of(row) for row in self.rows]
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """Counts over the rows; see ``labkit.store.facts.summary_of``."""
+        return summary_of(self.facts)
+
+    @cached_property
+    def judged(self) -> list[Fact]:
+        """The rows whose scorers could all tell, in brief."""
+        return [fact for fact in self.facts if fact.passed is not None]
 
     @property
     def passed(self) -> int:
-        return sum(1 for row in self.judged if row.passed)
+        passed: int = self.summary["passed"]
+        return passed
 
     @property
     def pass_rate(self) -> float | None:
         """Share of judged rows whose served answer passed; None when none was judged."""
         return self.passed / len(self.judged) if self.judged else None
 
-    @property
+    @cached_property
     def pass_interval(self) -> Interval | None:
-        """95% Wilson interval of ``pass_rate``."""
-        return wilson(self.passed, len(self.judged)) if self.judged else None
+        """95% interval of ``pass_rate``: Wilson's; where cases repeat or cluster, Student's t over these."""
+        if not self.judged:
+            return None
+        cases: dict[str, list[bool]] = {}
+        clusters: dict[str, str] = {}
+        for fact in self.judged:
+            cases.setdefault(fact.case_id, []).append(bool(fact.passed))
+            clusters[fact.case_id] = fact.case_id if fact.cluster is None else fact.cluster
+        return rate_interval([sum(each) / len(each) for each in cases.values()], list(clusters.values()))
+
+    @property
+    def weighted_pass_rate(self) -> float | None:
+        """``pass_rate`` with each case counted by its weight; None when none was judged."""
+        total = math.fsum(fact.weight for fact in self.judged)
+        return math.fsum(fact.weight for fact in self.judged if fact.passed) / total if total else None
 
     @property
     def model_pass_rate(self) -> float | None:
         """Share of judged rows that the main path itself answered, and passed: a fallback cannot hide in it."""
-        return sum(1 for row in self.judged if row.model_passed) / len(self.judged) if self.judged else None
+        return self.summary["model_passed"] / len(self.judged) if self.judged else None
 
     @property
     def schema_valid_rate(self) -> float:
         """Share of rows in which every answer of the model fitted the schema at the first go."""
-        return 1.0 - sum(1 for row in self.rows if _broke_schema(row)) / len(self.rows)
+        return float(self.summary["schema_valid"] / len(self.facts))
 
     @property
     def fallback_rate(self) -> float:
         """Share of rows that the main path did not answer."""
-        return sum(1 for row in self.rows if row.result.degraded) / len(self.rows)
+        return float(self.summary["fallbacks"] / len(self.facts))
 
     @property
     def latencies_s(self) -> list[float]:
         """Seconds until the result, by row, without cache hits: they would hide the model's own time."""
-        return [row.result.elapsed_s for row in self.rows if row.result.source != "cache"]
+        return [fact.elapsed_s for fact in self.facts if fact.source != "cache"]
 
     @property
     def cost_usd(self) -> float | None:
         """Over all rows; None when any price is unknown."""
-        costs = [row.result.cost_usd for row in self.rows]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
+        cost: float | None = self.summary["cost_usd"]
+        return cost
 
     def row(self, case_id: str) -> Row:
         """Give the first row of a case.
@@ -145,11 +189,11 @@ class EvalRun:
         Raises:
             KeyError: The run has no such case.
         """
-        return self._by_case[case_id]
+        return self.rows[self._first[case_id]]
 
     @cached_property
-    def _by_case(self) -> dict[str, Row]:
-        return {row.case_id: row for row in reversed(self.rows)}
+    def _first(self) -> dict[str, int]:
+        return {self.facts[n].case_id: n for n in range(len(self.facts) - 1, -1, -1)}
 
     def __repr__(self) -> str:
         return f"EvalRun({self.run_id!r}, {self.call}: {self._said()})"
@@ -162,12 +206,12 @@ class EvalRun:
 
     def _said(self) -> str:
         if self.pass_rate is None or self.pass_interval is None:
-            rate = f"{len(self.rows)} rows, not scored"
+            rate = f"{len(self.facts)} rows, not scored"
         else:
             low, high = self.pass_interval
             interval = f"95% interval {low:.1%} to {high:.1%}"
             rate = f"{self.passed} of {len(self.judged)} passed, {self.pass_rate:.1%} ({interval})"
-        lost = len(self.rows) - len(self.judged)
+        lost = len(self.facts) - len(self.judged)
         return (
             rate + (f", {lost} not judged" if lost and self.judged else "") + f", {self.fallback_rate:.1%} by fallback"
         )
@@ -194,7 +238,3 @@ def status_of(result: Result[Any]) -> Status:
             return "harness_error"
         case _:
             return "provider_error"
-
-
-def _broke_schema(row: Row) -> bool:
-    return any(attempt.outcome in ("parse", "schema", "truncated") for attempt in row.result.attempts)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,34 +14,85 @@ from labkit.call.record import now
 from labkit.errors import StoreError
 from labkit.store import schema
 from labkit.store.database import open_engine
+from labkit.store.facts import Fact, facts_in, summary_of
+from labkit.store.journal import Journal
+from labkit.store.reviews import Review, add_review, reviews_in
 
-__all__ = ["PlannedUnit", "RunStore", "StoredRow", "StoredRun"]
+__all__ = ["PlannedUnit", "RequestStart", "RunStore", "StoredAnswer", "StoredRow", "StoredRun"]
+
+# The least that both databases' limits on the parameters of a statement allow with room.
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedUnit:
-    """One case and repeat that a run will answer; *case* is JSON data."""
+    """One case and repeat that a run will answer.
+
+    Args:
+        digest: Of *content*; runs with equal content share it in the store.
+        content: The case as JSON text.
+    """
 
     case_id: str
     repeat: int
-    case: Mapping[str, Any]
+    digest: str
+    content: str
+    case_hash: str
+    tags: tuple[str, ...] = ()
+    cluster: str | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestStart:
+    """A request of a unit that is about to be sent; *n* counts within a session of the run."""
+
+    position: int
+    session: str
+    n: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """A unit's whole answer; *result* and *scores* are JSON text."""
+
+    finished_at: str
+    worker: str
+    result: str
+    scores: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRow:
-    """One finished unit; *result* and *scores* are JSON data."""
+    """One finished unit: its place in the plan, what comparisons need of it, and the whole answer.
 
-    case_id: str
-    repeat: int
-    finished_at: str
+    Args:
+        requests: Sent for it in the session that finished it, also those whose answers were not kept.
+    """
+
+    position: int
     status: str
-    result: Mapping[str, Any]
-    scores: Mapping[str, Any]
+    source: str
+    passed: bool | None
+    degraded: bool
+    schema_valid: bool
+    elapsed_s: float
+    cost_usd: float | None
+    requests: int
+    answer: StoredAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRun:
-    """A run's heading; *about* is JSON data, the writer's own. Not finished: *finished_at* and *elapsed_s* are None."""
+    """A run's heading.
+
+    Args:
+        about: JSON data, the writer's own.
+        finished_at: None while it is not finished.
+        elapsed_s: Over its sessions that ended in order.
+        summary: See ``labkit.store.facts.summary_of``; None while it is not finished.
+    """
 
     run_id: str
     call: str
@@ -47,6 +100,7 @@ class StoredRun:
     about: Mapping[str, Any]
     finished_at: str | None = None
     elapsed_s: float | None = None
+    summary: Mapping[str, Any] | None = None
 
 
 class RunStore:
@@ -58,18 +112,16 @@ class RunStore:
 
     def __init__(self, url: str | None = None) -> None:
         self._engine = open_engine(url)
+        self._reader = self._engine.execution_options(reads=True)
         self.url = self._engine.url.render_as_string(hide_password=True)
 
     def begin(self, run: StoredRun, plan: Sequence[PlannedUnit]) -> None:
-        """Write a run and its plan.
+        """Write a run and its plan, in one transaction.
 
         Raises:
             StoreError: The run id exists.
         """
-        units = [
-            {"run_id": run.run_id, "case_id": u.case_id, "repeat": u.repeat, "position": n, "case": dict(u.case)}
-            for n, u in enumerate(plan)
-        ]
+        contents = {unit.digest: unit.content for unit in plan}
         try:
             with self._engine.begin() as connection:
                 connection.execute(
@@ -77,27 +129,41 @@ class RunStore:
                         run_id=run.run_id, call=run.call, started_at=run.started_at, about=dict(run.about)
                     )
                 )
-                connection.execute(schema.plan.insert(), units)
+                for batch in _batches([{"digest": key, "content": text} for key, text in contents.items()]):
+                    connection.execute(_insert_once(connection, schema.cases), batch)
+                units = (_unit(run.run_id, position, unit) for position, unit in enumerate(plan))
+                for batch in _batches(units):
+                    connection.execute(schema.plan.insert(), batch)
         except sa.exc.IntegrityError as error:
-            raise StoreError(f"{self.url} already holds a run {run.run_id!r}: give another run_id, or none") from error
+            raise StoreError(
+                f"{self.url} already holds a run {run.run_id!r}: give another run_id or none, or go on with "
+                f"evaluate(..., resume={run.run_id!r})"
+            ) from error
 
-    def add(self, run_id: str, row: StoredRow) -> None:
-        """Write one finished unit; a unit that is already there stays as it was."""
-        fields = {
-            "run_id": run_id, "case_id": row.case_id, "repeat": row.repeat, "finished_at": row.finished_at,
-            "status": row.status, "result": dict(row.result), "scores": dict(row.scores),
-        }  # fmt: skip
-        with self._engine.begin() as connection:
-            connection.execute(_insert_once(connection, schema.rows).values(fields))
+    def journal(self, run_id: str) -> Journal:
+        """Open a journal for a run that goes on: entries ("start", RequestStart) and ("row", StoredRow)."""
+
+        def write(entries: Sequence[tuple[str, Any]]) -> None:
+            starts = [_start(run_id, entry) for kind, entry in entries if kind == "start"]
+            self._write(run_id, [entry for kind, entry in entries if kind == "row"], starts)
+
+        return Journal(write)
+
+    def add(self, run_id: str, rows: Sequence[StoredRow]) -> None:
+        """Write finished units in one transaction; a unit that is already there stays as it was."""
+        self._write(run_id, rows, [])
 
     def finish(self, run_id: str, elapsed_s: float) -> None:
-        """Mark a run as finished now."""
+        """Mark a run as finished now, with what it came to; *elapsed_s* is added to that of its earlier sessions."""
+        summary = summary_of(self.facts(run_id))
         with self._engine.begin() as connection:
-            connection.execute(
-                schema.runs.update()
-                .where(schema.runs.c.run_id == run_id)
-                .values(finished_at=now(), elapsed_s=elapsed_s)
-            )
+            connection.execute(_one(run_id).values(finished_at=now(), summary=summary))
+            connection.execute(_one(run_id).values(elapsed_s=_longer(elapsed_s)))
+
+    def pause(self, run_id: str, elapsed_s: float) -> None:
+        """Keep the time that an unfinished session took."""
+        with self._engine.begin() as connection:
+            connection.execute(_one(run_id).values(elapsed_s=_longer(elapsed_s)))
 
     def heading(self, run_id: str) -> StoredRun:
         """Give a run's heading.
@@ -105,7 +171,7 @@ class RunStore:
         Raises:
             StoreError: There is no such run; the message names the latest ones.
         """
-        with self._engine.connect() as connection:
+        with self._reader.connect() as connection:
             found = connection.execute(sa.select(schema.runs).where(schema.runs.c.run_id == run_id)).mappings().first()
         if found is None:
             latest = ", ".join(run.run_id for run in self.headings(limit=3)) or "none"
@@ -117,24 +183,52 @@ class RunStore:
         query = sa.select(schema.runs).order_by(schema.runs.c.started_at.desc(), schema.runs.c.run_id).limit(limit)
         if call is not None:
             query = query.where(schema.runs.c.call == call)
-        with self._engine.connect() as connection:
+        with self._reader.connect() as connection:
             return [StoredRun(**found) for found in connection.execute(query).mappings()]
 
-    def plan(self, run_id: str) -> list[PlannedUnit]:
-        """Give a run's plan in order."""
-        query = sa.select(schema.plan).where(schema.plan.c.run_id == run_id).order_by(schema.plan.c.position)
-        with self._engine.connect() as connection:
-            return [
-                PlannedUnit(case_id=found["case_id"], repeat=found["repeat"], case=found["case"])
-                for found in connection.execute(query).mappings()
-            ]
+    def units(self, run_id: str) -> list[tuple[str, int]]:
+        """Give case id and repeat of each planned unit, in order."""
+        query = sa.select(schema.plan.c.case_id, schema.plan.c.repeat)
+        with self._reader.connect() as connection:
+            found = connection.execute(query.where(schema.plan.c.run_id == run_id).order_by(schema.plan.c.position))
+            return [(case_id, repeat) for case_id, repeat in found]
 
-    def rows(self, run_id: str) -> list[StoredRow]:
-        """Give a run's finished units, in no particular order."""
-        wanted = [column for column in schema.rows.c if column.name != "run_id"]
-        query = sa.select(*wanted).where(schema.rows.c.run_id == run_id)
-        with self._engine.connect() as connection:
-            return [StoredRow(**found) for found in connection.execute(query).mappings()]
+    def done(self, run_id: str) -> set[int]:
+        """Give the positions of the units that have a row."""
+        with self._reader.connect() as connection:
+            found = connection.execute(sa.select(schema.rows.c.position).where(schema.rows.c.run_id == run_id))
+            return set(found.scalars())
+
+    def unaccounted(self, run_id: str) -> int:
+        """Give how many requests a run was about to send that no row tells of: a crash or an interrupt cut them off."""
+        s, r = schema.starts.c, schema.rows.c
+        started = sa.select(sa.func.count()).where(s.run_id == run_id).select_from(schema.starts)
+        told = sa.select(sa.func.coalesce(sa.func.sum(r.requests), 0)).where(r.run_id == run_id)
+        with self._reader.connect() as connection:
+            return int(connection.execute(started).scalar_one()) - int(connection.execute(told).scalar_one())
+
+    def facts(self, run_id: str) -> list[Fact]:
+        """Give each finished unit in brief, in the plan's order."""
+        with self._reader.connect() as connection:
+            return facts_in(connection, run_id)
+
+    def answers(self, run_id: str, first: int = 0, most: int | None = None) -> Iterator[tuple[int, str, StoredAnswer]]:
+        """Give repeat, case content and answer of finished units in order: of *most* positions from *first* on."""
+        p, a = schema.plan.c, schema.answers.c
+        query = (
+            sa.select(p.repeat, schema.cases.c.content, a.finished_at, a.worker, a.result, a.scores)
+            .select_from(schema.answers)
+            .join(schema.plan, (p.run_id == a.run_id) & (p.position == a.position))
+            .join(schema.cases, schema.cases.c.digest == p.digest)
+            .where(a.run_id == run_id, a.position >= first)
+            .order_by(a.position)
+        )
+        if most is not None:
+            query = query.where(a.position < first + most)
+        with self._reader.connect() as connection:
+            for repeat, content, finished_at, worker, result, scores in connection.execute(query):
+                answer = StoredAnswer(finished_at=finished_at, worker=worker, result=result, scores=scores)
+                yield repeat, content, answer
 
     def bless(self, run_id: str) -> None:
         """Make a run the baseline of its call from now on; the earlier ones stay on record.
@@ -158,12 +252,122 @@ class RunStore:
             .order_by(schema.baselines.c.blessed_at.desc())
             .limit(1)
         )
-        with self._engine.connect() as connection:
+        with self._reader.connect() as connection:
             found: str | None = connection.execute(query).scalar()
         return found
 
+    def review(self, review: Review) -> None:
+        """Write what somebody said of an answer.
+
+        Raises:
+            StoreError: There is no such run, or it has no such case; or the superseded review is none of the run's.
+        """
+        if (review.case_id, review.repeat) not in self.units(review.run_id):
+            self.heading(review.run_id)  # an unknown run is named as such
+            raise StoreError(f"run {review.run_id!r} has no case {review.case_id!r}, repeat {review.repeat}")
+        known = {each.review_id for each in self.reviews(review.run_id)}
+        if review.supersedes is not None and review.supersedes not in known:
+            raise StoreError(f"run {review.run_id!r} has no review {review.supersedes!r} to supersede")
+        with self._engine.begin() as connection:
+            add_review(connection, review)
+
+    def reviews(self, run_id: str) -> list[Review]:
+        """Give every review of a run, in order; ``labkit.store.reviews.standing`` leaves the superseded ones out."""
+        with self._reader.connect() as connection:
+            return reviews_in(connection, run_id)
+
+    def export(self, run_id: str, path: str | Path) -> Path:
+        """Write a run's rows to *path*, one a line, as JSON Lines (.jsonl) or Parquet (.parquet).
+
+        Columns: those of ``Fact``, with the case, result and scores as JSON (text in Parquet).
+
+        Raises:
+            StoreError: There is no such run, or the path ends in neither.
+        """
+        path = Path(path)
+        if path.suffix not in (".jsonl", ".parquet"):
+            raise StoreError(f"{path}: an export ends in .jsonl or .parquet")
+        run = self.heading(run_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flat = (
+            {"run_id": run.run_id, "call": run.call, **fact._asdict(), "tags": list(fact.tags)}
+            | {"finished_at": answer.finished_at, "case": content, "result": answer.result, "scores": answer.scores}
+            for fact, (_, content, answer) in zip(self.facts(run_id), self.answers(run_id), strict=True)
+        )
+        if path.suffix == ".jsonl":
+            with path.open("w", encoding="utf-8") as file:
+                for row in flat:
+                    row |= {name: json.loads(row[name]) for name in ("case", "result", "scores")}
+                    file.write(json.dumps(row) + "\n")
+        else:
+            _write_parquet(path, flat)
+        return path
+
     def close(self) -> None:
         self._engine.dispose()
+
+    def __enter__(self) -> RunStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, run_id: str, rows: Sequence[StoredRow], starts: Sequence[Mapping[str, Any]]) -> None:
+        with self._engine.begin() as connection:
+            if starts:
+                connection.execute(_insert_once(connection, schema.starts), list(starts))
+            for batch in _batches(rows):
+                connection.execute(_insert_once(connection, schema.rows), [_row(run_id, row) for row in batch])
+                connection.execute(_insert_once(connection, schema.answers), [_answer(run_id, row) for row in batch])
+
+
+def _unit(run_id: str, position: int, unit: PlannedUnit) -> dict[str, Any]:
+    return {
+        "run_id": run_id, "position": position, "case_id": unit.case_id, "repeat": unit.repeat, "digest": unit.digest,
+        "case_hash": unit.case_hash, "tags": json.dumps(unit.tags), "cluster": unit.cluster, "weight": unit.weight,
+    }  # fmt: skip
+
+
+def _start(run_id: str, start: RequestStart) -> dict[str, Any]:
+    return {
+        "run_id": run_id, "position": start.position, "session": start.session, "n": start.n, "started_at": now(),
+        "model": start.model,
+    }  # fmt: skip
+
+
+def _row(run_id: str, row: StoredRow) -> dict[str, Any]:
+    return {
+        "run_id": run_id, "position": row.position, "status": row.status, "source": row.source,
+        "passed": None if row.passed is None else int(row.passed), "degraded": int(row.degraded),
+        "schema_valid": int(row.schema_valid), "elapsed_s": row.elapsed_s, "cost_usd": row.cost_usd,
+        "requests": row.requests,
+    }  # fmt: skip
+
+
+def _answer(run_id: str, row: StoredRow) -> dict[str, Any]:
+    return {
+        "run_id": run_id, "position": row.position, "finished_at": row.answer.finished_at,
+        "worker": row.answer.worker, "result": row.answer.result, "scores": row.answer.scores,
+    }  # fmt: skip
+
+
+def _one(run_id: str) -> sa.Update:
+    return schema.runs.update().where(schema.runs.c.run_id == run_id)
+
+
+def _longer(elapsed_s: float) -> Any:
+    return sa.func.coalesce(schema.runs.c.elapsed_s, 0.0) + elapsed_s
+
+
+def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _insert_once(connection: sa.Connection, table: sa.Table) -> Any:
@@ -175,3 +379,21 @@ def _insert_once(connection: sa.Connection, table: sa.Table) -> Any:
     from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
     return insert_sqlite(table).on_conflict_do_nothing()
+
+
+def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    text, real, flag = pyarrow.string(), pyarrow.float64(), pyarrow.bool_()
+    shape = pyarrow.schema(
+        [
+            ("run_id", text), ("call", text), ("case_id", text), ("repeat", pyarrow.int64()), ("case_hash", text),
+            ("tags", pyarrow.list_(text)), ("cluster", text), ("weight", real), ("status", text), ("source", text),
+            ("passed", flag), ("degraded", flag), ("schema_valid", flag), ("elapsed_s", real), ("cost_usd", real),
+            ("finished_at", text), ("case", text), ("result", text), ("scores", text),
+        ]
+    )  # fmt: skip
+    with pyarrow.parquet.ParquetWriter(path, shape) as writer:
+        for batch in _batches(rows):
+            writer.write_table(pyarrow.Table.from_pylist(batch, schema=shape))

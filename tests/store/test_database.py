@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from desk import support_desk
 
 import labkit as lk
+from labkit import evals
 from labkit.errors import StoreError
 from labkit.store.database import open_engine
-from labkit.store.runs import PlannedUnit, RunStore, StoredRow, StoredRun
+from labkit.store.runs import RunStore
 
 
 def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path):
@@ -59,23 +62,108 @@ def test_a_url_that_leads_nowhere_is_named(url: str, said: str):
         open_engine(url)
 
 
-def test_a_unit_is_stored_once(tmp_path: Path):
-    """A second answer to the same unit changes nothing."""
-    store = RunStore(f"sqlite:///{tmp_path}/runs.db")
-    store.begin(
-        StoredRun(run_id="r", call="c", started_at="2026-01-01", about={}),
-        [PlannedUnit(case_id="a", repeat=0, case={"id": "a"})],
-    )
-    row = StoredRow(case_id="a", repeat=0, finished_at="t", status="ok", result={"n": 1}, scores={})
+def test_a_damaged_store_is_refused_and_untouched(tmp_path: Path):
+    """A copy that was cut off does not get new pages on top."""
+    path = tmp_path / "runs.db"
+    _old_store(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - 4096])
+    before = path.read_bytes()
 
-    store.add("r", row)
-    store.add("r", StoredRow(case_id="a", repeat=0, finished_at="t", status="ok", result={"n": 2}, scores={}))
+    with pytest.raises(StoreError, match=r"damaged|cannot be used"):
+        open_engine(f"sqlite:///{path}")
 
-    assert store.rows("r") == [row]
-    assert store.plan("r") == [PlannedUnit(case_id="a", repeat=0, case={"id": "a"})]
-    with pytest.raises(StoreError, match="not finished"):
-        store.bless("r")
-    store.close()
+    assert path.read_bytes() == before
+    assert not path.with_name("runs.db-wal").exists()
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path):
+    """Runs, baselines and call records written before are all there, and new runs compare with them."""
+    path = tmp_path / "runs.db"
+    _old_store(path)
+
+    with RunStore(f"sqlite:///{path}") as store:
+        old = evals.load_run("old", store=store)
+        assert (old.pass_rate, old.fallback_rate, [row.case_id for row in old.rows]) == (0.5, 0.5, ["b", "a"])
+        assert old.rows[1].result.value == {"n": 1} and old.rows[1].case.tags == ("t",)
+        assert store.baseline("triage") == "old"
+        heading = store.heading("old")
+        assert heading.summary is not None and heading.summary["passed"] == 1
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT version FROM labkit_version").fetchall() == [(2,)]
+        assert db.execute("SELECT call_id FROM call_records").fetchall() == [("k",)]
+
+
+def test_an_update_that_fails_leaves_the_old_store(tmp_path: Path):
+    """All of it or nothing: a row that cannot be read does not cost the others."""
+    path = tmp_path / "runs.db"
+    _old_store(path)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE rows SET result = '{broken' WHERE case_id = 'a'")
+
+    with pytest.raises((StoreError, ValueError)):
+        open_engine(f"sqlite:///{path}")
+
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT version FROM labkit_version").fetchall() == [(1,)]
+        assert db.execute("SELECT count(*) FROM rows").fetchall() == [(2,)]
+
+
+def test_two_open_a_new_store_at_once(tmp_path: Path):
+    """The tables are made once."""
+    url = f"sqlite:///{tmp_path}/runs.db"
+    with ThreadPoolExecutor(8) as pool:
+        for engine in pool.map(lambda _: open_engine(url), range(8)):
+            engine.dispose()
+
+    with sqlite3.connect(tmp_path / "runs.db") as db:
+        assert db.execute("SELECT version FROM labkit_version").fetchall() == [(2,)]
+
+
+def _old_store(path: Path) -> None:
+    """What the first version wrote: a finished run of two cases, blessed, and one call record."""
+    result = {"value": {"n": 1}, "source": "model", "call": "triage", "call_id": "x", "elapsed_s": 0.2}
+    fallen = result | {"source": "default", "reason": {"step": "model", "outcome": "timeout", "message": "late"}}
+    about = {
+        "model": "m", "fingerprint": "f", "versions": {"prompt": "p"}, "dataset": "d", "dataset_hash": "h",
+        "scorers": {"exact": "0"}, "deadline_s": 2.0,
+    }  # fmt: skip
+    case = {"input": {"text": "hi"}, "expected": None, "tags": ["t"], "note": ""}
+    with sqlite3.connect(path) as db:
+        db.executescript(_FIRST_VERSION)
+        db.execute("INSERT INTO labkit_version VALUES (1)")
+        db.execute("INSERT INTO runs VALUES ('old', 'triage', '2026-01-01', '2026-01-02', 1.5, ?)", [json.dumps(about)])
+        for position, (case_id, answer, passed) in enumerate([("b", fallen, False), ("a", result, True)]):
+            db.execute(
+                'INSERT INTO "plan" VALUES (?, ?, 0, ?, ?)',
+                ["old", case_id, position, json.dumps({"id": case_id} | case)],
+            )
+            scores = {"exact": {"value": float(passed), "passed": passed, "reason": ""}}
+            db.execute(
+                "INSERT INTO rows VALUES ('old', ?, 0, 't', 'ok', ?, ?)",
+                [case_id, json.dumps(answer), json.dumps(scores)],
+            )
+        db.execute("INSERT INTO baselines VALUES ('triage', '2026-01-03', 'old')")
+        db.execute("INSERT INTO call_records VALUES ('k', 'triage', 't', 'model', 'ok', '{}')")
+
+
+_FIRST_VERSION = """
+CREATE TABLE labkit_version (version INTEGER NOT NULL, PRIMARY KEY (version));
+CREATE TABLE runs (run_id VARCHAR NOT NULL, call VARCHAR NOT NULL, started_at VARCHAR NOT NULL, finished_at VARCHAR,
+    elapsed_s FLOAT, about JSON NOT NULL, PRIMARY KEY (run_id));
+CREATE INDEX ix_runs_call ON runs (call);
+CREATE TABLE call_records (call_id VARCHAR NOT NULL, call VARCHAR NOT NULL, at VARCHAR NOT NULL,
+    source VARCHAR NOT NULL, outcome VARCHAR NOT NULL, record JSON NOT NULL, PRIMARY KEY (call_id));
+CREATE INDEX ix_call_records_call ON call_records (call);
+CREATE TABLE "plan" (run_id VARCHAR NOT NULL, case_id VARCHAR NOT NULL, repeat INTEGER NOT NULL,
+    position INTEGER NOT NULL, "case" JSON NOT NULL, PRIMARY KEY (run_id, case_id, repeat),
+    FOREIGN KEY(run_id) REFERENCES runs (run_id));
+CREATE TABLE rows (run_id VARCHAR NOT NULL, case_id VARCHAR NOT NULL, repeat INTEGER NOT NULL,
+    finished_at VARCHAR NOT NULL, status VARCHAR NOT NULL, result JSON NOT NULL, scores JSON NOT NULL,
+    PRIMARY KEY (run_id, case_id, repeat), FOREIGN KEY(run_id) REFERENCES runs (run_id));
+CREATE TABLE baselines (call VARCHAR NOT NULL, blessed_at VARCHAR NOT NULL, run_id VARCHAR NOT NULL,
+    PRIMARY KEY (call, blessed_at), FOREIGN KEY(run_id) REFERENCES runs (run_id));
+"""
 
 
 def test_call_records_go_to_the_store_that_the_sink_names(tmp_path: Path):

@@ -7,6 +7,7 @@
     permutation.py     the same without a bell curve: sign_flip, wilcoxon
     quantiles.py       medians and p95 between order statistics
     multiplicity.py    many p-values: holm, benjamini_hochberg, bonferroni
+    drift.py           ewma_chart: has a rate moved over many runs?
     peeking.py         e_value, for who looks after every case
     planning.py        how many cases, and what so many cases can show
     agreement.py       raters: cohen_kappa, fleiss_kappa, krippendorff_alpha
@@ -29,6 +30,7 @@ from labkit.evals.stats.binary_pairs import (
     non_inferiority,
     tango,
 )
+from labkit.evals.stats.drift import Drift, DriftPoint, ewma_chart
 from labkit.evals.stats.interval import Interval
 from labkit.evals.stats.multiplicity import benjamini_hochberg, bonferroni, holm
 from labkit.evals.stats.numeric_pairs import Estimate, clustered_se, paired_t
@@ -40,6 +42,8 @@ from labkit.evals.stats.rates import clopper_pearson, difference_se, rate_se, ro
 from labkit.evals.stats.repeats import pass_at_k, pass_hat_k
 
 __all__ = [
+    "Drift",
+    "DriftPoint",
     "Estimate",
     "Interval",
     "Kappa",
@@ -55,6 +59,7 @@ __all__ = [
     "cohen_kappa",
     "difference_se",
     "e_value",
+    "ewma_chart",
     "fleiss_kappa",
     "holm",
     "krippendorff_alpha",

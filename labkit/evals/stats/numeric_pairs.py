@@ -69,7 +69,7 @@ def paired_t(
         raise ValueError(f"a has {len(before)} scores and b has {len(after)}: pair them by case, one score a side")
     # Means of the same repeats in another order differ in their last bit; a t test would find that significant.
     differences = [0.0 if math.isclose(x, y, rel_tol=1e-14) else y - x for x, y in zip(before, after, strict=True)]
-    mean, se, df = _clustered_mean(differences, range(len(differences)) if clusters is None else clusters)
+    mean, se, df = _mean(differences) if clusters is None else _clustered_mean(differences, clusters)
     if not any(differences):
         return Estimate(mean=0.0, se=0.0, low=0.0, high=0.0, df=df, p=1.0)
     # Differences that agree but for rounding, as 0.3 - 0.2 and 0.2 - 0.1 do, would give a t of 1e16.
@@ -102,6 +102,16 @@ def clustered_se(values: Sequence[float], clusters: Sequence[Hashable]) -> float
     Source: as ``paired_t``.
     """
     return _clustered_mean(as_numbers(values, "values"), clusters)[1]
+
+
+def _mean(values: Sequence[float]) -> tuple[float, float, int]:
+    """As ``_clustered_mean`` with every case for itself, without a dictionary of 100,000 clusters."""
+    n = len(values)
+    if n < 2:
+        raise TooFewCases(f"a spread cannot be estimated from {n} cases: give at least 2")
+    mean = math.fsum(values) / n
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    return mean, math.sqrt(n / (n - 1) * squares) / n, n - 1
 
 
 def _clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[float, float, int]:

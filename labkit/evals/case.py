@@ -1,0 +1,146 @@
+"""A representative case: one input with what is expected of its answer, and the checks its text has to pass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from labkit.call.fingerprint import digest
+
+__all__ = ["CHECKS", "PATTERN_MAX_CHARS", "Case", "Check"]
+
+PATTERN_MAX_CHARS = 1_000
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value == "":
+        raise ValueError("give a text to look for")
+    return str(value)
+
+
+def _texts(value: Any) -> list[str]:
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or not parts:
+        raise ValueError("give a list of texts to look for")
+    return [_text(part) for part in parts]
+
+
+def _pattern(value: Any) -> str:
+    pattern = _text(value)
+    if len(pattern) > PATTERN_MAX_CHARS:
+        raise ValueError(
+            f"a pattern of {len(pattern):,} characters, at most {PATTERN_MAX_CHARS:,} are read: shorten it"
+        )
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"not a regular expression of Python: {error}") from error
+    return pattern
+
+
+def _no_value(value: Any) -> None:
+    if value not in (None, ""):
+        raise ValueError("a schema belongs to the call: give it output=Model, and leave the value out")
+
+
+CHECKS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {
+        "equals": lambda value: value,
+        "contains": _text,
+        "icontains": _text,
+        "contains-all": _texts,
+        "contains-any": _texts,
+        "icontains-all": _texts,
+        "icontains-any": _texts,
+        "starts-with": _text,
+        "regex": _pattern,
+        "is-json": _no_value,
+        "contains-json": _no_value,
+    }
+)
+"""What can be asked of a text, by promptfoo's names, with the reader of each value; "not-" before it turns it round."""
+
+
+class Check(BaseModel):
+    """Something the answer's text has to be or hold.
+
+    Args:
+        type: A name in ``CHECKS``, also with "not-" before it, or ``assert-set``.
+        value: What is looked for; a list of texts for the types in -all and -any.
+        weight: Of the check in a score, 0 or more; 0 does not count.
+        threshold: Of an ``assert-set``: the weighted share of its checks that must pass; None wants all of them.
+        checks: Of an ``assert-set``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: str
+    value: Any = None
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    checks: tuple[Check, ...] = ()
+
+    @field_validator("type")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name != "assert-set" and name.removeprefix("not-") not in CHECKS:
+            known = ", ".join(CHECKS)
+            raise ValueError(f"{name!r} is no check: use {known} (also with 'not-' before it), or a function scorer")
+        return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_value(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and (read := CHECKS.get(str(data.get("type")).removeprefix("not-"))):
+            try:
+                return {**data, "value": read(data.get("value"))}
+            except ValueError as error:
+                raise ValueError(f"{data['type']}: {error}") from error
+        return data
+
+    @model_validator(mode="after")
+    def _is_a_set_or_a_check(self) -> Check:
+        if (self.type == "assert-set") != bool(self.checks) or (self.threshold is not None and not self.checks):
+            raise ValueError(f"{self.type}: an assert-set has checks and may have a threshold; no other check does")
+        return self
+
+
+class Case(BaseModel):
+    """One input with what is expected of its answer.
+
+    Args:
+        id: Unique in its dataset; pairing two runs rests on it.
+        input: The call's input as a mapping of fields.
+        expected: What scorers compare with: a mapping of output fields, or any JSON data; ``{"any_of": [...]}`` where
+            several answers are right; None where nothing is known.
+        tags: Groups that comparisons slice by.
+        note: For the reader.
+        cluster: What the case has in common with others, such as a topic or a customer: their scores are not
+            independent, and intervals are computed over clusters. None: it stands for itself.
+        weight: How much it counts in a weighted rate; above 0.
+        checks: What the answer's text has to pass, see ``labkit.evals.scorers.checks``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1)
+    input: dict[str, Any]
+    expected: Any = None
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    cluster: str | None = None
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of input, expectation and checks: what the case asks, whatever it is called."""
+        # Not cached: model_copy(update=...) would carry the old one over to another question.
+        asked: list[Any] = [self.input, self.expected]
+        if self.checks:
+            asked.append([check.model_dump(exclude_defaults=True) for check in self.checks])
+        return digest(asked)

@@ -1,0 +1,291 @@
+"""The crew that asks the units of an evaluation: bounded, paced, patient; each answer is kept before the next is asked.
+
+A fixed crew over one iterator, so that memory and tasks do not grow with the dataset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from labkit.call.guarded import GuardedCall
+from labkit.call.health import circuits
+from labkit.call.record import now
+from labkit.call.result import Result
+from labkit.call.watch import before_request
+from labkit.errors import RunStopped
+from labkit.evals.case import Case
+from labkit.evals.pacing import AdaptiveLimit, Pacer, Rate
+from labkit.evals.progress import Count, Progress
+from labkit.evals.runs import Row, fact_of
+from labkit.evals.scorers.score import Scorer, ascore_case
+from labkit.evals.stored import stored
+from labkit.store.facts import Fact
+from labkit.store.journal import Journal
+from labkit.store.runs import RequestStart, RunStore
+
+__all__ = ["FIRST_WAIT_S", "LONGEST_WAIT_S", "Asked", "Crew", "Limits", "Unit", "answered", "is_away"]
+
+_AWAY = frozenset({"rate_limited", "breaker_open"})
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 15.0
+
+WORKER = f"{platform.node()}:{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How fast, how dear and how patient."""
+
+    concurrency: int
+    rate: Rate | None = None
+    spend_usd: float | None = None
+    patience_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One case and repeat for one arm, and its position in that arm's plan."""
+
+    arm: int
+    position: int
+    case: Case
+    repeat: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a session brought: rows, whole and in brief, by position for each arm, and how long it took."""
+
+    rows: Sequence[dict[int, tuple[Row, Fact]]]
+    elapsed_s: float
+
+
+@dataclass(slots=True)
+class _Spent:
+    """What a session has cost, and what units cost at most: who is in flight may cost as much again."""
+
+    cap_usd: float | None
+    total_usd: float = 0.0
+    dearest_usd: float = 0.0
+    in_flight: int = 0
+
+    def enter(self, model: str, units: int = 1) -> None:
+        """Count *units* as in flight.
+
+        Raises:
+            RunStopped: What they may cost could pass the cap.
+        """
+        if self.cap_usd is not None and self.total_usd + (self.in_flight + units) * self.dearest_usd > self.cap_usd:
+            raise RunStopped(
+                f"the next answer of {model} could pass the cap of ${self.cap_usd:g} (${self.total_usd:.4f} spent)"
+            )
+        self.in_flight += units
+
+    def leave(self, units: int = 1) -> None:
+        self.in_flight -= units
+
+    def pay(self, cost_usd: float | None, model: str) -> None:
+        if self.cap_usd is None:
+            return
+        if cost_usd is None:
+            raise RunStopped(
+                f"spend_usd={self.cap_usd:g} cannot be kept: the price of {model} is not known; give Model(price=...)"
+            )
+        self.total_usd += cost_usd
+        self.dearest_usd = max(self.dearest_usd, cost_usd)
+
+
+@dataclass(kw_only=True)
+class Crew:
+    """Asks units and keeps their answers.
+
+    Args:
+        calls: The arms.
+        run_ids: The run of each.
+        before: Units that earlier sessions have answered, for the progress.
+    """
+
+    calls: Sequence[GuardedCall[Any]]
+    run_ids: Sequence[str]
+    judges: Sequence[Scorer]
+    store: RunStore
+    limits: Limits
+    progress: Progress
+    label: str
+    before: int = 0
+    _session: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    async def run(self, units: Sequence[Unit], *, engine: Any = None) -> Asked:
+        """Ask every unit.
+
+        Raises:
+            RunStopped: The spend cap was reached, or the provider stayed away; what was answered is stored.
+            StoreError: An answer could not be stored.
+        """
+        self._rows: list[dict[int, tuple[Row, Fact]]] = [{} for _ in self.calls]
+        self._count = Count(self.label, self.before + len(units), done=self.before)
+        self._limit = AdaptiveLimit(self.limits.concurrency)
+        self.pacer = Pacer(self.limits.rate) if self.limits.rate is not None else None
+        self.spent = _Spent(self.limits.spend_usd)
+        self.answered_at = time.monotonic()
+        self.stopped: RunStopped | None = None
+        async with self._journals() as self._written:
+            if engine is not None:
+                from labkit.evals.shards import ask_on_dask
+
+                await ask_on_dask(self, units, engine)
+            else:
+                await self._ask_here(units)
+        return Asked(rows=self._rows, elapsed_s=self._count.elapsed_s())
+
+    @asynccontextmanager
+    async def _journals(self) -> AsyncIterator[list[Journal]]:
+        journals = [self.store.journal(run_id) for run_id in self.run_ids]
+        try:
+            yield journals
+        except BaseException as failure:
+            for run_id in self.run_ids:
+                self.store.pause(run_id, self._count.elapsed_s())
+            if isinstance(failure, RunStopped):
+                raise self._resumable(failure) from failure
+            raise
+        finally:
+            for journal in journals:
+                await journal.close()
+
+    def _resumable(self, failure: RunStopped) -> RunStopped:
+        run_id = self.run_ids[0] if len(self.calls) == 1 else self.run_ids[0].removesuffix(f"/{self.calls[0].name}")
+        return RunStopped(
+            f"{failure}. {self._count.done} of {self._count.total} cases are stored: go on with "
+            f"evaluate(..., resume={run_id!r})"
+        )
+
+    async def _ask_here(self, units: Sequence[Unit]) -> None:
+        waiting = iter(units)
+        try:
+            async with asyncio.TaskGroup() as crew:
+                for _ in range(min(self.limits.concurrency, len(units))):
+                    crew.create_task(self._work(waiting))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures  # one worker's failure stopped the others; it is the news
+        if self.stopped is not None:
+            raise self.stopped
+
+    async def _work(self, waiting: Iterator[Unit]) -> None:
+        # Every member of the crew is a task of its own, so the requests of its unit are told from the others'.
+        sent = 0
+        unit: Unit
+
+        async def note(model: str) -> None:
+            nonlocal sent
+            sent += 1
+            await self.note(unit, sent, model)
+
+        before_request.set(note)
+        try:
+            for unit in waiting:
+                sent = 0
+                result = await self._patiently(unit)
+                await self.keep(unit, await answered(unit, result, self.judges), sent)
+        except RunStopped as stopped:
+            self.stopped = stopped  # the others finish what they have in flight: it is paid for
+
+    async def note(self, unit: Unit, n: int, model: str = "") -> None:
+        """Write down that the *n*-th request of a unit is about to be sent."""
+        start = RequestStart(position=unit.position, session=self._session, n=n, model=model)
+        await self._written[unit.arm].put("start", start)
+
+    async def keep(self, unit: Unit, row: Row, requests: int) -> None:
+        """Store an answer, then count it: what progress shows is what a crash leaves."""
+        cost_usd = _cost_of(row)
+        self.spent.pay(cost_usd, self.calls[unit.arm].model)
+        fact = fact_of(row)
+        await self._written[unit.arm].put("row", stored(row, fact, unit.position, requests))
+        self._rows[unit.arm][unit.position] = (row, fact)
+        self.progress.show(self._count.with_one_more(row.result, cost_usd))
+
+    def show_waiting(self, note: str) -> None:
+        self.progress.show(self._count.waiting(note))
+
+    async def _patiently(self, unit: Unit) -> Result[Any]:
+        """Ask until the provider has answered, or been away for longer than there is patience."""
+        call = self.calls[unit.arm]
+        wait_s = FIRST_WAIT_S
+        while True:
+            if self.stopped is not None:
+                raise self.stopped
+            await self._while_open(call)
+            result = await self._in_turn(call, unit)
+            if not is_away(result) or self.limits.patience_s == 0:
+                self.answered_at = time.monotonic()
+                return result
+            assert result.reason is not None
+            if time.monotonic() - self.answered_at > self.limits.patience_s:
+                raise RunStopped(
+                    f"{call.model} has not answered for {self.limits.patience_s:g} s: {result.reason.message}"
+                )
+            self.progress.show(
+                self._count.waiting(f"waiting for {call.model}: {result.reason.outcome.replace('_', ' ')}")
+            )
+            await asyncio.sleep(wait_s)
+            wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+
+    async def _while_open(self, call: GuardedCall[Any]) -> None:
+        """Wait while the model's breaker is open: what would be asked now would be answered by a fallback."""
+        while self.limits.patience_s and (wait_s := _open_for_s(call.model)) > 0:
+            if time.monotonic() + wait_s - self.answered_at > self.limits.patience_s:
+                raise RunStopped(f"{call.model} has not answered for {self.limits.patience_s:g} s: its breaker is open")
+            self.show_waiting(f"waiting for {call.model}: breaker open for {wait_s:.0f} s")
+            await asyncio.sleep(wait_s)
+
+    async def _in_turn(self, call: GuardedCall[Any], unit: Unit) -> Result[Any]:
+        entered = await self._limit.enter()
+        crowded = False
+        try:
+            self.spent.enter(call.model)
+            try:
+                charge = await self.pacer.turn() if self.pacer is not None else None
+                result = await call.acall(unit.case.input)
+            finally:
+                self.spent.leave()
+            crowded = any(attempt.outcome == "rate_limited" for attempt in result.attempts)
+            if self.pacer is not None and charge is not None:
+                self.pacer.settle_result(charge, result)
+            return result
+        finally:
+            self._limit.leave(entered, crowded=crowded)
+
+
+async def answered(unit: Unit, result: Result[Any], judges: Sequence[Scorer]) -> Row:
+    """Score a unit's answer."""
+    return Row(
+        case=unit.case,
+        repeat=unit.repeat,
+        result=result,
+        scores={judge.name: await ascore_case(judge, unit.case, result) for judge in judges},
+        finished_at=now(),
+        worker=WORKER,
+    )
+
+
+def is_away(result: Result[Any]) -> bool:
+    """Say whether the provider could not answer: that says nothing about the case."""
+    return result.reason is not None and result.reason.outcome in _AWAY
+
+
+def _cost_of(row: Row) -> float | None:
+    """Of the call and of whoever judged it; None when any price is unknown."""
+    costs = [row.result.cost_usd, *(score.cost_usd for score in row.scores.values())]
+    return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+
+def _open_for_s(model: str) -> float:
+    return max((circuit.wait_s() for circuit in circuits() if circuit.name == model), default=0.0)

@@ -1,0 +1,348 @@
+"""How a call did over its runs: quality, schema, fallbacks, latency and cost, and what changed between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from labkit.errors import MissingDependency, StoreError, TooFewCases
+from labkit.evals.stats import Interval, wilson
+from labkit.evals.stats.drift import Drift, DriftPoint, ewma_chart
+from labkit.store.runs import RunStore, StoredRun
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["RATES", "History", "Point", "history"]
+
+RATES: Mapping[str, tuple[str, str]] = {
+    "pass rate": ("passed", "judged"),
+    "pass rate of the model itself": ("model_passed", "judged"),
+    "valid schema": ("schema_valid", "rows"),
+    "served by fallback": ("fallbacks", "rows"),
+}
+"""Rates by name: what counts, of how many."""
+
+# The largest of fewer timings is not their p95: none is expected beyond it.
+_FEWEST_FOR_P95 = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One finished run.
+
+    Args:
+        started_at: UTC, ISO 8601.
+        repeats: Times each case was asked.
+        summary: See ``labkit.store.facts.summary_of``.
+        changes: What is not as it was in the run before, in words; empty for the call's first run.
+        baseline: Whether it is what gates compare with.
+    """
+
+    run_id: str
+    started_at: str
+    model: str
+    repeats: int
+    summary: Mapping[str, Any]
+    changes: tuple[str, ...]
+    baseline: bool
+
+    def rate(self, name: str) -> float | None:
+        """Give one of ``RATES``, as a share; None where there was nothing to count."""
+        counted, of = RATES[name]
+        return self.summary[counted] / self.summary[of] if self.summary[of] else None
+
+    @property
+    def rows(self) -> int:
+        rows: int = self.summary["rows"]
+        return rows
+
+    @property
+    def cases(self) -> int:
+        cases: int = self.summary["cases"]
+        return cases
+
+    @property
+    def judged(self) -> int:
+        """Rows whose scorers could all tell."""
+        judged: int = self.summary["judged"]
+        return judged
+
+    @property
+    def pass_rate(self) -> float | None:
+        return self.rate("pass rate")
+
+    @property
+    def pass_interval(self) -> Interval | None:
+        """95% Wilson interval of ``pass_rate``, None where nothing was judged.
+
+        Repeats of a case count as one case, for what they say beyond it is not kept in a summary; clusters count as
+        independent cases. ``EvalRun.pass_interval``, which sees the rows, is exact about both.
+        """
+        if not self.judged:
+            return None
+        return wilson(self.summary["passed"] / self.repeats, self.judged / self.repeats)
+
+    @property
+    def model_pass_rate(self) -> float | None:
+        return self.rate("pass rate of the model itself")
+
+    @property
+    def schema_valid_rate(self) -> float | None:
+        return self.rate("valid schema")
+
+    @property
+    def fallback_rate(self) -> float | None:
+        return self.rate("served by fallback")
+
+    @property
+    def p50_s(self) -> float | None:
+        """None where every answer came from the cache."""
+        p50: float | None = self.summary["p50_s"]
+        return p50
+
+    @property
+    def p95_s(self) -> float | None:
+        """None where every answer came from the cache, or there are fewer than 20 rows."""
+        p95: float | None = self.summary["p95_s"]
+        return p95 if self.rows >= _FEWEST_FOR_P95 else None
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Of the whole run; None where a price is unknown."""
+        cost: float | None = self.summary["cost_usd"]
+        return cost
+
+    @property
+    def cost_per_row_usd(self) -> float | None:
+        """None where a price is unknown."""
+        return self.cost_usd / self.rows if self.cost_usd is not None and self.rows else None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class History:
+    """A call's finished runs.
+
+    Args:
+        points: Oldest first, at least one.
+        unfinished: Runs that were begun and are left out.
+        comparable: Places of the points that were asked the same cases and scored the same way as the last one.
+    """
+
+    call: str
+    points: Sequence[Point]
+    unfinished: int
+    comparable: Sequence[int]
+
+    @cached_property
+    def drift(self) -> Mapping[str, Drift]:
+        """Control charts by rate; a rate that fewer than two comparable runs have is left out.
+
+        Over the comparable runs alone: a rate over other cases, or by other scorers, says nothing about the limits of
+        this one. A change of the call itself is no reason to start anew, for its effect is what the chart is to show;
+        ``history(name, last=...)`` starts it later.
+        """
+        found = {}
+        for name, (counted, of) in RATES.items():
+            seen = [self.points[at].summary for at in self._charted(name)]
+            try:
+                found[name] = ewma_chart([summary[counted] for summary in seen], [summary[of] for summary in seen])
+            except TooFewCases:
+                continue
+        return found
+
+    def monitored(self, name: str) -> Mapping[int, DriftPoint]:
+        """Give the chart of one of ``RATES`` by the places of the points; empty where there is none."""
+        places = self._charted(name)
+        return {places[point.run]: point for point in self.drift[name].points} if name in self.drift else {}
+
+    @property
+    def drifted(self) -> list[str]:
+        """A sentence for each rate that is out of its limits now; empty while all are in control."""
+        said = []
+        for name, chart in self.drift.items():
+            if chart.since is None:
+                continue
+            places, now = self._charted(name), chart.points[-1]
+            began = places[chart.since.run]
+            said.append(
+                f"{name} has drifted {now.out} its limit since run {self.points[began].run_id}: weighted mean "
+                f"{now.ewma:.1%}, limit {now.low if now.out == 'below' else now.high:.1%}, expected {chart.centre:.1%} "
+                f"from {_runs(chart.reference)}{self._last_change(places[chart.reference - 1], began)}"
+            )
+        return said
+
+    def notes(self) -> list[str]:
+        """Sentences below the figures: drift, and what was left out."""
+        said = self.drifted
+        for name, chart in self.drift.items():
+            if chart.since is None and chart.first_out is not None:
+                once = self.points[self._charted(name)[chart.first_out.run]]
+                said.append(f"{name} left its limits at run {once.run_id} and is back within them")
+        if not self.drift:
+            said.append("drift: not estimable from fewer than two runs over the same cases with the same scorers")
+        elif not said:
+            said.append(f"no drift over the {_runs(len(self.comparable))} that can be compared (EWMA chart, 3 sigma)")
+        if self.unfinished:
+            said.append(f"{_runs(self.unfinished)} not finished, left out")
+        return said
+
+    def frame(self) -> DataFrame:
+        """Give one row for each run, oldest first; rates are shares.
+
+        Raises:
+            MissingDependency: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ModuleNotFoundError as error:
+            raise MissingDependency("pandas", extra="lab", purpose="a frame of runs") from error
+
+        return pd.DataFrame([_record(point) for point in self.points]).set_index("run_id")
+
+    def text(self) -> str:
+        """Give the history for a terminal: a line for each run, what changed at its end, then whether it drifts."""
+        rows: list[tuple[str, ...]] = [
+            ("run", "started", "cases", "passed", "95% interval", "schema", "fallback", "p95", "cost a call", "changed")
+        ]
+        rows += [tuple(_printable(cell) for cell in _cells(point)) for point in self.points]
+        widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+        lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, "", *map(_printable, self.notes())])
+
+    def __repr__(self) -> str:
+        return f"History({self.call!r}, {_runs(len(self.points))})"
+
+    def _charted(self, name: str) -> list[int]:
+        """The comparable points that have the rate *name*."""
+        return [at for at in self.comparable if self.points[at].rate(name) is not None]
+
+    def _last_change(self, after: int, until: int) -> str:
+        """What changed last in a stretch of points, which may be why; the average needs a few runs to show it."""
+        for point in reversed(self.points[after + 1 : until + 1]):
+            if point.changes:
+                return f"; the last change by then: {', '.join(point.changes)}, at run {point.run_id}"
+        return "; nothing had changed by then"
+
+
+def history(name: str, *, store: str | RunStore | None = None, last: int | None = None) -> History:
+    """Give the finished runs of the call *name*.
+
+    Args:
+        store: As for ``evaluate``.
+        last: Only so many, the latest; at least 1.
+
+    Raises:
+        StoreError: The store cannot be opened, or holds no finished run of that call; the message names its calls.
+        ValueError: *last* is below 1.
+    """
+    if last is not None and last < 1:
+        raise ValueError(f"last={last} runs are no history: give 1 or more, or leave it out for all")
+    kept = store if isinstance(store, RunStore) else RunStore(store)
+    try:
+        headings = kept.headings(call=name)
+        runs = [run for run in reversed(headings) if run.finished_at is not None]
+        if not runs:
+            raise _no_runs(kept, name, len(headings))
+        baseline = kept.baseline(name)
+    finally:
+        if kept is not store:
+            kept.close()
+    points = [
+        Point(
+            run_id=run.run_id,
+            started_at=run.started_at,
+            model=run.about["model"],
+            repeats=run.about.get("repeats", 1),
+            summary=run.summary or {},
+            changes=_changes(before, run) if before is not None else (),
+            baseline=run.run_id == baseline,
+        )
+        for before, run in zip([None, *runs], runs, strict=False)
+    ]
+    # cut only now: what changed with the first run shown is seen from the one before it
+    shown = slice(-last if last is not None else None, None)
+    asked = [(run.about["dataset_hash"], run.about["scorers"]) for run in runs[shown]]
+    return History(
+        call=name,
+        points=points[shown],
+        unfinished=len(headings) - len(runs),
+        comparable=[at for at, each in enumerate(asked) if each == asked[-1]],
+    )
+
+
+def _no_runs(kept: RunStore, name: str, unfinished: int) -> StoreError:
+    if unfinished:
+        return StoreError(
+            f"{kept.url} holds no finished run of {name!r}, {_runs(unfinished)} not finished: "
+            "go on with evaluate(..., resume=run_id)"
+        )
+    calls = ", ".join(sorted({run.call for run in kept.headings()})) or "none"
+    return StoreError(f"{kept.url} holds no run of {name!r}; there are runs of: {calls}")
+
+
+def _changes(before: StoredRun, after: StoredRun) -> tuple[str, ...]:
+    """What is not as it was, in the words of people."""
+    old, new = before.about, after.about
+    found = []
+    for part in dict.fromkeys([*old["versions"], *new["versions"]]):
+        if old["versions"].get(part) == new["versions"].get(part):
+            continue
+        if part != "model":
+            found.append(part.replace("_", " "))
+        elif old["model"] != new["model"]:
+            found.append(f"model: {old['model']} → {new['model']}")
+        else:
+            found.append("model parameters")
+    if old["dataset_hash"] != new["dataset_hash"]:
+        same_name = old["dataset"] == new["dataset"]
+        found.append("data" if same_name else f"data: {old['dataset']} → {new['dataset']}")
+    if old["scorers"] != new["scorers"]:
+        found.append("scorers")
+    if old.get("repeats", 1) != new.get("repeats", 1):
+        found.append(f"repeats: {old.get('repeats', 1)} → {new.get('repeats', 1)}")
+    return tuple(found)
+
+
+def _record(point: Point) -> dict[str, Any]:
+    low, high = point.pass_interval or (None, None)
+    return {
+        "run_id": point.run_id, "started_at": point.started_at, "model": point.model, "cases": point.cases,
+        "rows": point.rows, "judged": point.judged, "pass_rate": point.pass_rate, "pass_rate_low": low,
+        "pass_rate_high": high, "model_pass_rate": point.model_pass_rate,
+        "schema_valid_rate": point.schema_valid_rate, "fallback_rate": point.fallback_rate, "p50_s": point.p50_s,
+        "p95_s": point.p95_s, "cost_usd": point.cost_usd, "cost_per_row_usd": point.cost_per_row_usd,
+        "changes": ", ".join(point.changes), "baseline": point.baseline,
+    }  # fmt: skip
+
+
+def _cells(point: Point) -> tuple[str, ...]:
+    interval = point.pass_interval
+    changes = ", ".join(point.changes)
+    return (
+        point.run_id,
+        point.started_at[:16].replace("T", " "),
+        f"{point.cases:,}",
+        "not judged" if point.pass_rate is None else f"{point.pass_rate:.1%}",
+        "" if interval is None else f"{interval.low * 100:.1f} to {interval.high * 100:.1f}",
+        _percent(point.schema_valid_rate),
+        _percent(point.fallback_rate),
+        "–" if point.p95_s is None else f"{point.p95_s:.3f} s",
+        "unknown" if point.cost_per_row_usd is None else f"${point.cost_per_row_usd:.5f}",
+        f"{changes} (baseline)".strip() if point.baseline else changes,
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _runs(n: int) -> str:
+    return f"{n:,} run" if n == 1 else f"{n:,} runs"
+
+
+def _printable(text: str) -> str:
+    """Show what cannot be seen: an escape sequence in a name could rewrite the terminal."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

@@ -1,0 +1,71 @@
+"""A list as a set: how much of it is right, and how much of what is right is in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.call.result import Result
+from labkit.evals.case import Case
+from labkit.evals.scorers.json_values import json_key, shown
+from labkit.evals.scorers.match import alternatives, at
+from labkit.evals.scorers.score import Score
+
+__all__ = ["SetF1"]
+
+
+@dataclass(frozen=True, slots=True)
+class SetF1:
+    """A list of the answer holds what is expected and nothing else; order and repetition do not count.
+
+    Args:
+        field: Dotted name of a list in both; "" compares the whole value.
+        at_least: The F1 from which on it passes, in [0, 1].
+
+    Raises:
+        ValueError: A threshold outside [0, 1].
+
+    Source: van Rijsbergen (1979), "Information Retrieval", chapter 7: the harmonic mean of precision and recall.
+    """
+
+    field: str
+    at_least: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.at_least <= 1:
+            raise ValueError(f"SetF1(at_least={self.at_least!r}): give a share from 0 to 1")
+
+    @property
+    def name(self) -> str:
+        return f"{self.field}: F1" if self.field else "F1"
+
+    def score(self, case: Case, result: Result[Any]) -> Score:
+        """Give F1 against the expected list, the best of ``{"any_of": [...]}``; two empty lists score 1.
+
+        A call without a value, or a value that is no list, scores 0.
+
+        Raises:
+            LookupError: The case expects nothing of this field, or the output has no such field.
+            ValueError: What the case expects is no list.
+        """
+        wanted = alternatives(at(case.expected, self.field, f"case {case.id!r} expects nothing of"))
+        if not wanted or not all(isinstance(each, list) for each in wanted):
+            raise ValueError(f"case {case.id!r} expects no list of {self.field!r}: {shown(wanted)}")
+        if not result.ok:
+            return Score(value=0.0, passed=False, reason="no value")
+        found = at(result.data(), self.field, "the output has no field")
+        if not isinstance(found, list):
+            return Score(value=0.0, passed=False, reason=f"{shown(found)} is no list")
+        keys = {json_key(item) for item in found}
+        value, reason = max(_f1(keys, {json_key(item) for item in each}) for each in wanted)
+        return Score(value=value, passed=value >= self.at_least, reason=reason)
+
+
+def _f1(found: set[str], wanted: set[str]) -> tuple[float, str]:
+    if not found and not wanted:
+        return 1.0, "both empty"
+    right = len(found & wanted)
+    # of nothing there is no share, and the other one says all
+    precision = f"precision {right}/{len(found)}" if found else "nothing found"
+    recall = f"recall {right}/{len(wanted)}" if wanted else "nothing expected"
+    return 2 * right / (len(found) + len(wanted)), f"{precision}, {recall}"

@@ -1,0 +1,138 @@
+"""A text that holds a pattern, or is near enough to another."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.call.result import Result
+from labkit.errors import MissingDependency
+from labkit.evals.case import Case
+from labkit.evals.scorers.checks import answer_text
+from labkit.evals.scorers.json_values import shown
+from labkit.evals.scorers.match import alternatives, at
+from labkit.evals.scorers.patterns import holds
+from labkit.evals.scorers.score import Score
+
+__all__ = ["TEXT_MAX_CHARS", "RegexMatch", "TextSimilarity"]
+
+TEXT_MAX_CHARS = 100_000
+"""The longest text that is compared; of a longer one it is not told how like it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegexMatch:
+    """A pattern is found in the answer's text, or in one field of it.
+
+    Args:
+        pattern: A regular expression of Python, searched for anywhere; anchor it with ``^`` and ``$``, and begin it
+            with ``(?i)`` to ignore case.
+        field: Dotted name of a field of the answer; "" searches the text that was served.
+
+    Raises:
+        ValueError: The pattern does not compile; the message says where.
+    """
+
+    pattern: str
+    field: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"RegexMatch({self.pattern!r}) is not a regular expression of Python: {error}") from error
+
+    @property
+    def name(self) -> str:
+        return f"{self.field}: regex {self.pattern}" if self.field else f"regex {self.pattern}"
+
+    def score(self, case: Case, result: Result[Any]) -> Score:
+        """1 when the pattern is found, else 0; a call without a value, or a field that is no text, scores 0.
+
+        Raises:
+            LookupError: The output has no such field.
+            ValueError: The text is too long or the search took too long, see ``labkit.evals.scorers.patterns.holds``.
+        """
+        if not result.ok:
+            return Score(value=0.0, passed=False, reason="no value")
+        text = _text_of(result, self.field)
+        if not isinstance(text, str):
+            return Score(value=0.0, passed=False, reason=f"{shown(text)} is no text")
+        found = holds(self.pattern, text)
+        return Score(value=float(found), passed=found, reason="" if found else f"{self.pattern!r} is not in the text")
+
+
+@dataclass(frozen=True, slots=True)
+class TextSimilarity:
+    """A text is near enough to the expected one, whatever their case, blanks and Unicode composition.
+
+    The similarity is 1 less the characters to insert and delete, as a share of both lengths: 1 for equal texts, 0 for
+    texts without a character in common. It knows nothing of meaning: "paid" and "not paid" are near.
+
+    Args:
+        field: Dotted name of a field of both; "" compares the text that was served with the whole expectation.
+        at_least: Passes from here on, in [0, 1].
+
+    Raises:
+        ValueError: A threshold outside [0, 1].
+
+    Source: normalized Indel similarity, which rests on the longest common subsequence; computed by rapidfuzz.
+    """
+
+    field: str = ""
+    at_least: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.at_least <= 1:
+            raise ValueError(f"TextSimilarity(at_least={self.at_least!r}): give a share from 0 to 1")
+
+    @property
+    def name(self) -> str:
+        return f"{self.field}: similarity" if self.field else "similarity"
+
+    def score(self, case: Case, result: Result[Any]) -> Score:
+        """Give the similarity to the expected text, the best of ``{"any_of": [...]}``.
+
+        A call without a value, or a field that is no text, scores 0.
+
+        Raises:
+            LookupError: The case expects no text of this field, or the output has no such field.
+            MissingDependency: rapidfuzz is not installed.
+            ValueError: A text of over ``TEXT_MAX_CHARS``.
+        """
+        wanted = alternatives(at(case.expected, self.field, f"case {case.id!r} expects nothing of"))
+        if not wanted or not all(isinstance(each, str) for each in wanted):
+            raise LookupError(f"case {case.id!r} expects no text{f' of {self.field!r}' if self.field else ''}")
+        if not result.ok:
+            return Score(value=0.0, passed=False, reason="no value")
+        text = _text_of(result, self.field)
+        if not isinstance(text, str):
+            return Score(value=0.0, passed=False, reason=f"{shown(text)} is no text")
+        value = max(_similarity(text, each) for each in wanted)
+        passed = value >= self.at_least
+        reason = "" if passed else f"{value:.2f} similar, at least {self.at_least:g} is wanted"
+        return Score(value=value, passed=passed, reason=reason)
+
+
+def _text_of(result: Result[Any], path: str) -> Any:
+    return at(result.data(), path, "the output has no field") if path else answer_text(result)
+
+
+def _similarity(a: str, b: str) -> float:
+    try:
+        from rapidfuzz.distance import Indel
+    except ImportError as error:
+        raise MissingDependency("rapidfuzz", extra="lab", purpose="TextSimilarity") from error
+    return float(Indel.normalized_similarity(_folded(a), _folded(b)))
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", _bounded(text)).casefold().split())
+
+
+def _bounded(text: str) -> str:
+    if len(text) > TEXT_MAX_CHARS:
+        raise ValueError(f"a text of {len(text):,} characters, at most {TEXT_MAX_CHARS:,} are read")
+    return text

@@ -1,0 +1,103 @@
+"""Rows on their way into a store and back. What is read back is read when it is looked at: a page, not a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, overload
+
+from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError
+
+from labkit.call.fingerprint import digest
+from labkit.call.result import Result
+from labkit.evals.case import Case
+from labkit.evals.runs import Row
+from labkit.evals.scorers.score import Score
+from labkit.store.facts import Fact
+from labkit.store.runs import PlannedUnit, RunStore, StoredAnswer, StoredRow
+
+__all__ = ["StoredRows", "planned", "row_of", "stored"]
+
+_RESULT: TypeAdapter[Result[Any]] = TypeAdapter(Result[Any])
+_PAGE = 200
+
+
+def planned(case: Case, repeats: int) -> list[PlannedUnit]:
+    """Give the units of one case."""
+    data = case.model_dump(mode="json")
+    key, content = digest(data), json.dumps(data)  # ASCII: half a surrogate pair cannot be stored as UTF-8
+    return [
+        PlannedUnit(
+            case_id=case.id, repeat=repeat, digest=key, content=content, case_hash=case.hash, tags=case.tags,
+            cluster=case.cluster, weight=case.weight,
+        )
+        for repeat in range(repeats)
+    ]  # fmt: skip
+
+
+def stored(row: Row, fact: Fact, position: int, requests: int) -> StoredRow:
+    """Give the row as a store keeps it; *fact* is the row in brief, *requests* were sent for it."""
+    try:
+        result = _RESULT.dump_json(row.result, fallback=repr, warnings=False).decode()
+    except (PydanticSerializationError, UnicodeError):
+        result = json.dumps(_RESULT.dump_python(row.result, mode="json", fallback=repr, warnings=False))
+    return StoredRow(
+        position=position, status=fact.status, source=fact.source, passed=fact.passed, degraded=fact.degraded,
+        schema_valid=fact.schema_valid, elapsed_s=fact.elapsed_s, cost_usd=fact.cost_usd, requests=requests,
+        answer=StoredAnswer(
+            finished_at=row.finished_at, worker=row.worker, result=result,
+            scores=json.dumps({name: _fields_of(score) for name, score in row.scores.items()}),
+        ),
+    )  # fmt: skip
+
+
+def row_of(repeat: int, content: str, answer: StoredAnswer) -> Row:
+    """Give back a row; the value of its result is JSON data."""
+    return Row(
+        case=Case.model_validate(json.loads(content)),
+        repeat=repeat,
+        result=_RESULT.validate_python(json.loads(answer.result)),
+        scores={name: Score(**score) for name, score in json.loads(answer.scores).items()},
+        finished_at=answer.finished_at,
+        worker=answer.worker,
+    )
+
+
+def _fields_of(score: Score) -> dict[str, Any]:
+    # not dataclasses.asdict: it copies deeply, which for 100,000 rows is seconds
+    return {"value": score.value, "passed": score.passed, "reason": score.reason, "cost_usd": score.cost_usd}
+
+
+class StoredRows(Sequence[Row]):
+    """The rows of a finished run, read from its store in pages as somebody looks at them."""
+
+    def __init__(self, store: RunStore, run_id: str, n: int) -> None:
+        self._store, self._run_id, self._n = store, run_id, n
+        self._page = lru_cache(maxsize=8)(self._read)
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(self._n))]
+        if index < 0:
+            index += self._n
+        if not 0 <= index < self._n:
+            raise IndexError(f"row {index} of {self._n}")
+        return self._page(index // _PAGE)[index % _PAGE]
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self[n] for n in range(self._n))
+
+    def _read(self, page: int) -> list[Row]:
+        try:
+            return [row_of(*each) for each in self._store.answers(self._run_id, page * _PAGE, _PAGE)]
+        finally:
+            self._store.close()  # the next look opens it again: no connection stays behind

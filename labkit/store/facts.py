@@ -1,0 +1,119 @@
+"""What a comparison needs of a row, and what a run comes to: small enough to hold for 100,000 rows at once."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from labkit.store import schema
+
+__all__ = ["Fact", "facts_in", "percentile", "summary_of"]
+
+
+class Fact(NamedTuple):
+    """One row in brief.
+
+    A tuple and no dataclass: 200,000 of them are made while somebody waits for a comparison.
+
+    Args:
+        passed: Every scorer passed; None when any could not tell, or nothing was scored.
+        degraded: The main path did not answer.
+        schema_valid: Every answer of the model fitted the schema at the first go.
+        elapsed_s: Until the result.
+        cost_usd: None when a price is unknown.
+    """
+
+    case_id: str
+    repeat: int
+    case_hash: str
+    tags: tuple[str, ...]
+    cluster: str | None
+    weight: float
+    status: str
+    source: str
+    passed: bool | None
+    degraded: bool
+    schema_valid: bool
+    elapsed_s: float
+    cost_usd: float | None
+
+    @property
+    def model_passed(self) -> bool | None:
+        """Like ``passed``, but an answer that a fallback had to give counts as failed."""
+        return False if self.degraded else self.passed
+
+
+def facts_in(connection: sa.Connection, run_id: str) -> list[Fact]:
+    """Read each finished unit of a run in brief, in the plan's order."""
+    p, r = schema.plan.c, schema.rows.c
+    query = (
+        sa.select(
+            p.case_id, p.repeat, p.case_hash, p.tags, p.cluster, p.weight, r.status, r.source, r.passed,
+            r.degraded, r.schema_valid, r.elapsed_s, r.cost_usd,
+        )
+        .select_from(schema.rows)
+        .join(schema.plan, (p.run_id == r.run_id) & (p.position == r.position))
+        .where(r.run_id == run_id)
+        .order_by(r.position)
+    )  # fmt: skip
+    tags = _TagsOf()
+    with _no_collection():
+        return [
+            Fact(
+                case_id, repeat, case_hash, tags[text], cluster, weight, status, source,
+                None if passed is None else passed == 1, degraded == 1, valid == 1, elapsed_s, cost_usd,
+            )
+            for case_id, repeat, case_hash, text, cluster, weight, status, source, passed, degraded, valid,
+            elapsed_s, cost_usd in connection.execute(query).fetchall()
+        ]  # fmt: skip
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold the garbage collector: it would walk the growing list again and again, a third of the time, for nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def percentile(values: Sequence[float], q: float) -> float | None:
+    """Give the smallest of *values* that at least a share *q* of them does not exceed; None without any."""
+    return sorted(values)[max(0, math.ceil(q * len(values)) - 1)] if values else None
+
+
+def summary_of(facts: Sequence[Fact]) -> dict[str, Any]:
+    """Count what history shows of a run. Latencies leave cache hits out: they would hide the model's own time."""
+    timed = [fact.elapsed_s for fact in facts if fact.source != "cache"]
+    judged = [fact for fact in facts if fact.passed is not None]
+    costs = [fact.cost_usd for fact in facts]
+    return {
+        "rows": len(facts),
+        "cases": len({fact.case_id for fact in facts}),
+        "judged": len(judged),
+        "passed": sum(1 for fact in judged if fact.passed),
+        "model_passed": sum(1 for fact in judged if fact.model_passed),
+        "schema_valid": sum(1 for fact in facts if fact.schema_valid),
+        "fallbacks": sum(1 for fact in facts if fact.degraded),
+        "errors": sum(1 for fact in facts if fact.source == "error"),
+        "p50_s": percentile(timed, 0.5),
+        "p95_s": percentile(timed, 0.95),
+        "cost_usd": None if None in costs else math.fsum(cost for cost in costs if cost is not None),
+    }
+
+
+class _TagsOf(dict[str, tuple[str, ...]]):
+    """Tags by their JSON text: a dataset has few different sets of them."""
+
+    def __missing__(self, text: str) -> tuple[str, ...]:
+        self[text] = tuple(json.loads(text))
+        return self[text]

@@ -1,0 +1,97 @@
+"""Bringing the tables of an older labkit up to date, inside the one transaction that opens the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from labkit.call.fingerprint import digest
+from labkit.store import schema
+from labkit.store.facts import facts_in, summary_of
+
+__all__ = ["MIGRATIONS"]
+
+_BATCH = 1_000
+
+
+def _from_1_to_2(connection: sa.Connection) -> None:
+    """Units are known by their place in the plan; cases are kept once; facts and whole results stand apart."""
+    old = sa.MetaData()
+    plan, rows = (sa.Table(name, old, autoload_with=connection, resolve_fks=False) for name in ("plan", "rows"))
+    connection.execute(sa.text("ALTER TABLE runs ADD COLUMN summary JSON"))
+    for table in (schema.cases, schema.plan, schema.rows, schema.answers):
+        table.create(connection)
+    known: set[str] = set()
+    for batch in _batches(connection.execute(sa.select(plan).order_by(plan.c.run_id, plan.c.position)).mappings()):
+        contents = {}
+        units = []
+        for unit in batch:
+            case = _data(unit["case"])
+            text = json.dumps(case)
+            key = digest(case)
+            contents[key] = text
+            units.append(
+                {
+                    "run_id": unit["run_id"], "position": unit["position"], "case_id": unit["case_id"],
+                    "repeat": unit["repeat"], "digest": key,
+                    "case_hash": digest([case.get("input"), case.get("expected")]),
+                    "tags": json.dumps(case.get("tags", [])), "cluster": None, "weight": 1.0,
+                }
+            )  # fmt: skip
+        new = [{"digest": key, "content": text} for key, text in contents.items() if key not in known]
+        known |= contents.keys()
+        if new:
+            connection.execute(schema.cases.insert(), new)
+        connection.execute(schema.plan.insert(), units)
+    joined = rows.join(
+        plan,
+        sa.and_(rows.c.run_id == plan.c.run_id, rows.c.case_id == plan.c.case_id, rows.c.repeat == plan.c.repeat),
+    )
+    for batch in _batches(connection.execute(sa.select(rows, plan.c.position).select_from(joined)).mappings()):
+        connection.execute(schema.rows.insert(), [_facts_of_1(row) for row in batch])
+        connection.execute(
+            schema.answers.insert(),
+            [
+                {
+                    "run_id": row["run_id"], "position": row["position"], "finished_at": row["finished_at"],
+                    "worker": "", "result": json.dumps(_data(row["result"])),
+                    "scores": json.dumps(_data(row["scores"])),
+                }
+                for row in batch
+            ],
+        )  # fmt: skip
+    rows.drop(connection)
+    plan.drop(connection)
+    finished = sa.select(schema.runs.c.run_id).where(schema.runs.c.finished_at.is_not(None))
+    for run_id in connection.execute(finished).scalars().all():
+        summary = summary_of(facts_in(connection, run_id))
+        connection.execute(schema.runs.update().where(schema.runs.c.run_id == run_id).values(summary=summary))
+
+
+def _facts_of_1(row: Any) -> dict[str, Any]:
+    result, scores = _data(row["result"]), _data(row["scores"])
+    verdicts = [score.get("passed") for score in scores.values()]
+    broken = any(each.get("outcome") in ("parse", "schema", "truncated") for each in result.get("attempts", ()))
+    return {
+        "run_id": row["run_id"], "position": row["position"], "status": row["status"], "source": result["source"],
+        "passed": None if not verdicts or None in verdicts else int(all(verdicts)),
+        "degraded": int(result.get("reason") is not None), "schema_valid": int(not broken),
+        "elapsed_s": result["elapsed_s"], "cost_usd": result.get("cost_usd"),
+        "requests": 0,  # version 1 did not write starts down
+    }  # fmt: skip
+
+
+def _data(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _batches(found: Any) -> Iterator[list[Any]]:
+    while batch := found.fetchmany(_BATCH):
+        yield batch
+
+
+MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _from_1_to_2}
+"""By the version they start from; each leads to the next one."""
