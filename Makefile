@@ -43,6 +43,8 @@ bench: setup
 	$(BIN)/python benchmarks/reading_speed.py
 	$(BIN)/python benchmarks/guards_speed.py
 	$(BIN)/python benchmarks/stats_false_positives.py
+	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/kill_and_resume.py
 
 # Browser tests need Chromium from the distribution; where it cannot be installed they are skipped, saying so.
 browser:

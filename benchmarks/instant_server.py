@@ -1,4 +1,4 @@
-"""A provider that answers at once, in a process of its own, so that what is measured is the client.
+"""A provider that answers at once, or after a time, in a process of its own, so that what is measured is the client.
 
 It parses no JSON: every POST gets the same completion (or stream), written in one piece.
 """
@@ -30,7 +30,10 @@ class _Instant(asyncio.Protocol):
             if len(self._read) < end + 4 + size:
                 return
             self._read = self._read[end + 4 + size :]
-            self._transport.write(_RESPONSE)
+            if _DELAY_S:
+                asyncio.get_running_loop().call_later(_DELAY_S, self._transport.write, _RESPONSE)
+            else:
+                self._transport.write(_RESPONSE)
 
 
 def _response() -> bytes:
@@ -53,12 +56,13 @@ def _response() -> bytes:
 
 
 _RESPONSE = _response()
+_DELAY_S = float(sys.argv[1]) if __name__ == "__main__" else 0.0
 
 
 @contextlib.contextmanager
-def instant_server() -> Iterator[str]:
+def instant_server(delay_s: float = 0.0) -> Iterator[str]:
     """Run the server until the block ends; gives its base URL."""
-    process = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, __file__, str(delay_s)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().strip()

@@ -40,15 +40,15 @@ def main() -> None:
     )
     seen = evals.compare(a, b)
     gate = json.loads((OUT / "nightly" / "gate.json").read_text())
-    low, high = seen.table.interval
+    low, high = seen.interval
     p50 = next(measure for measure in seen.measures if measure.name == "p50 latency")
     table = {
-        "compared": f"{seen.a_label} and {seen.b_label} on {seen.table.n} real queries ({a.dataset}, {a.model})",
-        "pass rate": f"{seen.table.a_rate:.1%} and {seen.table.b_rate:.1%}",
+        "compared": f"{seen.a_label} and {seen.b_label} on {seen.contrast.n} real queries ({a.dataset}, {a.model})",
+        "pass rate": f"{seen.contrast.a_rate:.1%} and {seen.contrast.b_rate:.1%}",
         "verdict": f"{seen.headline}; 95% interval {low * 100:+.1f} to {high * 100:+.1f} points",
         "evidence": f"{seen.table.discordant} discordant cases: "
         f"{seen.table.only_b} improved, {seen.table.only_a} regressed; "
-        f"exact McNemar p = {seen.table.p_value:.2g}",
+        f"exact McNemar p = {seen.p_value:.2g}",
         "latency": f"p50 {p50.a * 1000:.1f} ms and {p50.b * 1000:.1f} ms",
         "nightly gate": f"{gate['verdict']} ({OUT.name}/nightly/gate.json)",
         "report": f"{OUT.name}/nightly/report.html",

@@ -3,6 +3,7 @@
     ab.py           two runs side by side
     validation.py   what became of every output
     latency.py      how long people wait
+    history.py      a call over its runs
     report.py       one page about a run
     display.py      live and static display, and how the two share an output
     parts.py        pieces that several views show
@@ -13,13 +14,17 @@ May import ``labkit.evals`` and below. pandas, matplotlib, IPython and anywidget
 """
 
 from labkit.evals.gate import GateResult
+from labkit.evals.history import History
+from labkit.evals.history import history as history_of
 from labkit.evals.runs import EvalRun
+from labkit.store.runs import RunStore
 from labkit.views.ab import AbView
+from labkit.views.history import HistoryView
 from labkit.views.latency import LatencyView
 from labkit.views.report import Report
 from labkit.views.validation import ValidationView
 
-__all__ = ["ab", "latency", "report", "validation"]
+__all__ = ["ab", "history", "latency", "report", "validation"]
 
 
 def ab(a: EvalRun, b: EvalRun) -> AbView:
@@ -46,6 +51,26 @@ def latency(*runs: EvalRun, budget_s: float | None = None) -> LatencyView:
     return LatencyView(runs, budget_s)
 
 
-def report(run: EvalRun, *, baseline: EvalRun | None = None, gate: GateResult | None = None) -> Report:
+def history(call: str | History, *, store: str | RunStore | None = None, last: int | None = None) -> HistoryView:
+    """Show how a call did over its runs, and what changed between them.
+
+    Args:
+        call: Its name, or its history.
+        store: Where the runs are, as for ``evaluate``.
+        last: Only so many runs, the latest.
+
+    Raises:
+        StoreError: The store cannot be opened, or holds no finished run of that call.
+    """
+    return HistoryView(call if isinstance(call, History) else history_of(call, store=store, last=last))
+
+
+def report(
+    run: EvalRun,
+    *,
+    baseline: EvalRun | None = None,
+    gate: GateResult | None = None,
+    history: History | None = None,
+) -> Report:
     """Make one page about *run*: ``.write(path)`` it, or take its ``.html()``."""
-    return Report(run, baseline=baseline, gate=gate)
+    return Report(run, baseline=baseline, gate=gate, history=history)

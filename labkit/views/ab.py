@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from labkit.evals.compare import Comparison, Difference, Outcome, Pair, compare
+from labkit.evals.compare import Comparison, Pair, Pairs, compare
+from labkit.evals.contrast import Outcome
+from labkit.evals.measures import Difference
 from labkit.evals.runs import EvalRun, Row
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, chip, count, h, join, percent, seconds, usd
@@ -66,6 +68,7 @@ class AbView(View):
         # where the prompts disagree is what people come to see
         first = "only_b" if self.comparison.table.only_b else "only_a" if self.comparison.table.only_a else ""
         self._state = _State(outcome=first)
+        self._found: tuple[tuple[str, str, str], Pairs] | None = None  # the last choice: each region asks for it
 
     def frame(self) -> DataFrame:
         """Give one row per case: both outputs' status, pass, source, latency and cost."""
@@ -77,11 +80,12 @@ class AbView(View):
         """Draw both pass rates with their intervals and the difference with its own."""
         from matplotlib.figure import Figure
 
-        seen, table = self.comparison, self.comparison.table
+        seen = self.comparison
+        found = seen.contrast
         figure = Figure(figsize=(7.2, 2.9), layout="constrained")
         rates, difference = figure.subplots(1, 2, width_ratios=[3, 2])
         for at, (rate, interval, colour) in enumerate(
-            [(table.a_rate, table.a_interval, "#3b6fb6"), (table.b_rate, table.b_interval, "#c2571a")]
+            [(found.a_rate, found.a_interval, "#3b6fb6"), (found.b_rate, found.b_interval, "#c2571a")]
         ):
             rates.errorbar(
                 rate * 100,
@@ -94,9 +98,9 @@ class AbView(View):
             )
         rates.set_yticks([0, 1], [seen.a_label, seen.b_label])
         rates.set_ylim(1.6, -0.6)
-        rates.set_xlabel(f"pass rate, %, n = {table.n}")
-        low, high = table.interval
-        middle = table.difference * 100
+        rates.set_xlabel(f"pass rate, %, n = {found.n}")
+        low, high = found.interval
+        middle = found.difference * 100
         difference.axvline(0, color="#98a1ab", linewidth=1)
         difference.errorbar(
             middle, 0, xerr=[[middle - low * 100], [high * 100 - middle]], fmt="o", color="#1f2328", capsize=4
@@ -125,16 +129,13 @@ class AbView(View):
     def __repr__(self) -> str:
         return f"{self.comparison.headline}: {self.comparison.evidence}"
 
-    def _chosen(self) -> list[Pair]:
+    def _chosen(self) -> Pairs:
         state = self._state
-        wanted = state.search.strip().casefold()
-        return [
-            pair
-            for pair in self.comparison.pairs
-            if (not state.outcome or pair.outcome == state.outcome)
-            and (not state.tag or state.tag in pair.a.case.tags)
-            and (not wanted or wanted in _searched(pair))
-        ]
+        key = (state.outcome, state.tag, state.search.strip().casefold())
+        if self._found is None or self._found[0] != key:
+            chosen = self.comparison.pairs.where(outcome=state.outcome, tag=state.tag)
+            self._found = key, chosen.filter(lambda pair: key[2] in _searched(pair)) if key[2] else chosen
+        return self._found[1]
 
     def _clamped(self, at: int) -> int:
         return max(0, min(at, len(self._chosen()) - 1))
@@ -192,9 +193,9 @@ class AbView(View):
         seen = self.comparison
         a, b = h("span", seen.a_label, class_="lk-A"), h("span", seen.b_label, class_="lk-B")
         if seen.verdict == "inconclusive":
-            headline = h("h2", b, " and ", a, f" cannot be told apart on {count(seen.table.n, 'case')}")
+            headline = h("h2", b, " and ", a, f" cannot be told apart on {count(seen.contrast.n, 'case')}")
         else:
-            headline = h("h2", b, f" is {seen.verdict} than ", a, f" by {abs(seen.table.difference) * 100:.1f} points")
+            headline = h("h2", b, f" is {seen.verdict} than ", a, f" by {abs(seen.difference) * 100:.1f} points")
         models = dict.fromkeys([seen.a.model, seen.b.model])
         chips = [
             chip(f"{seen.b.dataset} · {seen.b.dataset_hash[:4]}"),
@@ -246,10 +247,11 @@ class AbView(View):
         ]
         slices = []
         for part in self.comparison.slices:
-            gained = signed(part.table.only_b - part.table.only_a)
-            verdict = part.table.verdict
+            table_of_tag = part.contrast.table
+            gained = signed(table_of_tag.only_b - table_of_tag.only_a)
+            verdict = part.verdict
             tone = {"better": "lk-ok", "worse": "lk-no", "inconclusive": "lk-mut"}[verdict]
-            said = f"{gained} of {part.table.n}" + (", inconclusive" if verdict == "inconclusive" else "")
+            said = f"{gained} of {part.contrast.n}" + (", inconclusive" if verdict == "inconclusive" else "")
             slices.append(
                 h(
                     tag,
@@ -410,7 +412,7 @@ def _searched(pair: Pair) -> str:
 
 
 def _flat(pair: Pair) -> dict[str, Any]:
-    flat: dict[str, Any] = {"case_id": pair.case_id, "outcome": pair.outcome, "tags": ", ".join(pair.a.case.tags)}
+    flat: dict[str, Any] = {"case_id": pair.case_id, "outcome": pair.outcome, "tags": ", ".join(pair.tags)}
     for side, row in (("a", pair.a), ("b", pair.b)):
         flat |= {
             f"{side}_passed": row.passed,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from labkit.evals.gate import GateResult
+from labkit.evals.history import History
 from labkit.evals.runs import EvalRun
 from labkit.views.ab import AbView
+from labkit.views.history import HistoryView
 from labkit.views.latency import LatencyView
 from labkit.views.markup import Safe, chip, document, h, join, percent
 from labkit.views.validation import ValidationView
@@ -21,16 +23,26 @@ class Report:
         run: What it is about.
         baseline: What it is compared with, None without one.
         gate: The verdict, None without one.
+        history: The call over its runs, None to leave it out.
     """
 
-    def __init__(self, run: EvalRun, *, baseline: EvalRun | None = None, gate: GateResult | None = None) -> None:
-        self.run, self.baseline, self.gate = run, baseline, gate
+    def __init__(
+        self,
+        run: EvalRun,
+        *,
+        baseline: EvalRun | None = None,
+        gate: GateResult | None = None,
+        history: History | None = None,
+    ) -> None:
+        self.run, self.baseline, self.gate, self.history = run, baseline, gate, history
 
     def html(self) -> str:
         """Give the page."""
         sections = [self._head()]
         if self.baseline is not None:
             sections.append(AbView(self.baseline, self.run).section())
+        if self.history is not None:
+            sections.append(HistoryView(self.history).section())
         sections += [ValidationView(self.run).section(), LatencyView([self.run]).section()]
         return document(f"{self.run.call}: {self.gate.verdict if self.gate else 'report'}", join(sections))
 

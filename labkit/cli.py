@@ -1,0 +1,206 @@
+"""``labkit ...``: evaluation from a terminal, from cron and from CI.
+
+Exit codes of ``labkit run``: 0 passed, 1 the notebook or labkit failed, 2 quality fell, 3 not enough evidence (with
+--strict). Every other command ends with 0, or with 1 and a reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from labkit.errors import LabkitError
+from labkit.evals.compare import compare, compare_arms
+from labkit.evals.history import history
+from labkit.evals.runner import load_run
+from labkit.scheduled.night import Exit, run_night
+from labkit.scheduled.notify import notify
+from labkit.store.runs import RunStore, StoredRun
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; give its exit code."""
+    given = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = given.command
+    try:
+        return command(given)
+    except LabkitError as error:
+        print(f"labkit: {error}", file=sys.stderr)
+        return Exit.HARNESS_ERROR
+    except KeyboardInterrupt as interrupt:
+        notes = getattr(interrupt, "__notes__", ["interrupted"])
+        print("\n".join(f"labkit: {note}" for note in notes), file=sys.stderr)
+        return 130  # as a shell counts a process that SIGINT ended
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # argparse ends with 2, which here says that quality fell
+        self.print_usage(sys.stderr)
+        self.exit(Exit.HARNESS_ERROR, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="labkit", description="Evaluate guarded calls: run, compare, watch.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = commands.add_parser(name, help=help_, description=help_)
+        added.set_defaults(command=command)
+        return added
+
+    run = add("run", _run, "Run an evaluation notebook and end with its verdict.")
+    run.add_argument("notebook", help="a notebook that writes gate.json")
+    run.add_argument(
+        "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
+        help="for the cell tagged 'parameters'; numbers, True, False and None are read as such",
+    )  # fmt: skip
+    run.add_argument("--out", required=True, help="where gate.json, the report and the executed notebook go")
+    run.add_argument("--strict", action="store_true", help="end with 3 when the evidence is not enough")
+
+    def stored(name: str, command: Callable[[argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
+        added = add(name, command, help_)
+        added.add_argument("--store", help="the runs' store, a URL; else LABKIT_STORE, else labkit.db here")
+        return added
+
+    runs = stored("runs", _runs, "List runs, latest first.")
+    runs.add_argument("--call", help="only those of this call")
+    runs.add_argument("--limit", type=int, default=20, help="at most so many (default: 20)")
+
+    compared = stored("compare", _compare, "Compare runs with the first, case by case.")
+    compared.add_argument("first", metavar="A", help="a run id")
+    compared.add_argument("others", nargs="+", metavar="B", help="run ids")
+
+    of_call = stored("history", _history, "Show how a call did over its runs, and what changed between them.")
+    of_call.add_argument("name", metavar="NAME", help="the call's name")
+    of_call.add_argument("--last", type=int, help="only the last so many runs")
+
+    bless = stored("bless", _bless, "Make a run the baseline of its call.")
+    bless.add_argument("run", metavar="RUN", help="a run id")
+
+    export = stored("export", _export, "Write a run's rows to a file.")
+    export.add_argument("run", metavar="RUN", help="a run id")
+    export.add_argument("path", metavar="PATH", help="ends in .jsonl or .parquet")
+    return parser
+
+
+def _run(given: argparse.Namespace) -> int:
+    parameters = {name: _value(text) for name, text in given.parameters}
+    terminal = _Line()
+    night = run_night(given.notebook, given.out, parameters=parameters, strict=given.strict, watch=terminal.show)
+    terminal.end()
+    print(
+        f"{night.verdict} after {night.elapsed_s:.0f} s: {night.reason}", file=sys.stderr if night.exit else sys.stdout
+    )
+    print(f"executed notebook: {night.executed}", file=sys.stderr if night.exit else sys.stdout)
+    if night.exit:
+        try:
+            notify(
+                f"labkit: {night.verdict}: {given.notebook}", f"{night.reason}\n\nexecuted notebook: {night.executed}"
+            )
+        except LabkitError as error:
+            print(f"labkit: {error}", file=sys.stderr)  # the verdict stands, whoever heard of it
+    return night.exit
+
+
+def _runs(given: argparse.Namespace) -> int:
+    with _opened(given) as store:
+        found = store.headings(call=given.call, limit=given.limit)
+        blessed = {store.baseline(call) for call in {run.call for run in found}}
+    if not found:
+        print("no runs yet" if given.call is None else f"no runs of {given.call!r} yet")
+        return Exit.PASS
+    rows: list[tuple[str, ...]] = [("run", "call", "started", "cases", "passed", "fallbacks", "p95", "cost", "")]
+    rows += [_listed(run, "baseline" if run.run_id in blessed else "") for run in found]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    return Exit.PASS
+
+
+def _listed(run: StoredRun, mark: str) -> tuple[str, ...]:
+    started = run.started_at[:16].replace("T", " ")
+    seen = run.summary
+    if seen is None:
+        return (run.run_id, run.call, started, "", "not finished", "", "", "", mark)
+    return (
+        run.run_id,
+        run.call,
+        started,
+        f"{seen['cases']:,}",
+        f"{seen['passed'] / seen['judged']:.1%}" if seen["judged"] else "not scored",
+        f"{seen['fallbacks'] / seen['rows']:.1%}",
+        "unknown" if seen["p95_s"] is None else f"{seen['p95_s']:.3f} s",
+        "unknown" if seen["cost_usd"] is None else f"${seen['cost_usd']:.4f}",
+        mark,
+    )
+
+
+def _compare(given: argparse.Namespace) -> int:
+    with _opened(given) as store:
+        runs = [load_run(run_id, store=store) for run_id in (given.first, *given.others)]
+        print(compare(*runs).text() if len(runs) == 2 else compare_arms(runs).text())
+    return Exit.PASS
+
+
+def _history(given: argparse.Namespace) -> int:
+    with _opened(given) as store:
+        print(history(given.name, store=store, last=given.last).text())
+    return Exit.PASS
+
+
+def _bless(given: argparse.Namespace) -> int:
+    with _opened(given) as store:
+        store.bless(given.run)
+        print(f"{given.run} is the baseline of {store.heading(given.run).call} from now on")
+    return Exit.PASS
+
+
+def _export(given: argparse.Namespace) -> int:
+    with _opened(given) as store:
+        print(store.export(given.run, given.path))
+    return Exit.PASS
+
+
+def _opened(given: argparse.Namespace) -> RunStore:
+    return RunStore(given.store)
+
+
+def _value(text: str) -> Any:
+    """Read a parameter as papermill does, so that a notebook gets the same from both."""
+    if text in ("True", "False", "None"):
+        return {"True": True, "False": False, "None": None}[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+class _Line:
+    """One line that is rewritten in a terminal; elsewhere only what is final is printed."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._is_open = False
+
+    def show(self, said: str, final: bool) -> None:
+        said = "".join(each if each.isprintable() else "?" for each in said)  # a name may hold escape codes
+        if self._live:
+            print(f"\r\x1b[K{said}", end="\n" if final else "", file=sys.stderr, flush=True)
+            self._is_open = not final
+        elif final:
+            print(said, file=sys.stderr)
+
+    def end(self) -> None:
+        if self._is_open:
+            print(file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
