@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
     runs = stored("runs", _runs, "List runs, latest first.")
     runs.add_argument("--call", help="only those of this call")
-    runs.add_argument("--limit", type=int, default=20, help="at most so many (default: 20)")
+    runs.add_argument("--limit", type=_count, default=20, help="at most so many (default: 20)")
 
     compared = stored("compare", _compare, "Compare runs with the first, case by case.")
     compared.add_argument("first", metavar="A", help="a run id")
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
     of_call = stored("history", _history, "Show how a call did over its runs, and what changed between them.")
     of_call.add_argument("name", metavar="NAME", help="the call's name")
-    of_call.add_argument("--last", type=int, help="only the last so many runs")
+    of_call.add_argument("--last", type=_count, help="only the last so many runs")
 
     bless = stored("bless", _bless, "Make a run the baseline of its call.")
     bless.add_argument("run", metavar="RUN", help="a run id")
@@ -168,6 +168,12 @@ def _export(given: argparse.Namespace) -> int:
 
 def _opened(given: argparse.Namespace) -> RunStore:
     return RunStore(given.store)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1 on")
+    return int(text)
 
 
 def _value(text: str) -> Any:

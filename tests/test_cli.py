@@ -113,10 +113,10 @@ def test_a_notebook_that_is_none_is_named(tmp_path: Path, capfd: pytest.CaptureF
 
 def test_a_misused_command_is_not_a_regression(capfd: pytest.CaptureFixture[str]):
     """Argparse's own exit code, 2, has another meaning here."""
-    with pytest.raises(SystemExit) as ended:
-        main(["run", "night.ipynb"])
-
-    assert ended.value.code == 1 and "--out" in capfd.readouterr().err
+    for command, said in ((["run", "night.ipynb"], "--out"), (["history", "x", "--last", "0"], "from 1 on")):
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+        assert ended.value.code == 1 and said in capfd.readouterr().err
 
 
 @pytest.fixture

@@ -65,8 +65,9 @@ class AbView(View):
         super().__init__()
         self.comparison: Comparison = compare(a, b)
         self.title = self.comparison.headline
-        # where the prompts disagree is what people come to see
-        first = "only_b" if self.comparison.table.only_b else "only_a" if self.comparison.table.only_a else ""
+        # where the prompts disagree is what people come to see, and most of all what decided the verdict
+        table = self.comparison.table
+        first = "" if not table.discordant else "only_a" if table.only_a > table.only_b else "only_b"
         self._state = _State(outcome=first)
         self._found: tuple[tuple[str, str, str], Pairs] | None = None  # the last choice: each region asks for it
 
@@ -96,7 +97,7 @@ class AbView(View):
                 capsize=4,
                 markersize=8,
             )
-        rates.set_yticks([0, 1], [seen.a_label, seen.b_label])
+        rates.set_yticks([0, 1], [seen.a_label, seen.b_label], parse_math=False)  # a name is no formula
         rates.set_ylim(1.6, -0.6)
         rates.set_xlabel(f"pass rate, %, n = {found.n}")
         low, high = found.interval
@@ -107,7 +108,7 @@ class AbView(View):
         )
         difference.set_yticks([])
         difference.set_xlabel("B − A, points, 95% interval")
-        figure.suptitle(seen.headline, fontsize=11)
+        figure.suptitle(seen.headline, fontsize=11, parse_math=False)
         return figure
 
     def act(self, action: Action) -> None:

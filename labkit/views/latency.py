@@ -148,10 +148,10 @@ class LatencyView(View):
                 axis.annotate(f"p{q * 100:.0f}", (at, 1), xycoords=("data", "axes fraction"), fontsize=8, va="bottom")
             if self.budget_s <= edges[-1]:
                 axis.axvline(self.budget_s, color="#b42318")
-            axis.set_ylabel(f"{run.call}\ncalls", fontsize=9)
+            axis.set_ylabel(f"{run.call}\ncalls", fontsize=9, parse_math=False)
             axis.legend(fontsize=8, frameon=False)
         axes[-1].set_xlabel("seconds until the result")
-        figure.suptitle(self.headline, fontsize=11)
+        figure.suptitle(self.headline, fontsize=11, parse_math=False)
         return figure
 
     def act(self, action: Action) -> None:

@@ -118,7 +118,7 @@ def test_limits_hold_the_centre_and_stay_shares(history: list[tuple[int, int]], 
 @pytest.mark.parametrize("share", [0, 1])
 @pytest.mark.parametrize("weight", [0.05, 0.2, 0.35, 1])
 def test_a_perfect_call_stays_perfect(share: int, weight: float):
-    """Rounding lifts no mean above 1."""
+    """At either end there is nothing to cry out about, whatever the memory."""
     assert ewma_chart([7 * share] * 30, [7] * 30, weight=weight).first_out is None
 
 

@@ -335,6 +335,15 @@ def test_a_view_draws_figures(tmp_path: Path):
         assert (tmp_path / "figure.png").stat().st_size > 5_000
 
 
+def test_a_name_is_no_formula(tmp_path: Path):
+    """Half a formula in a call's name is drawn as it is written."""
+    hostile = hostile_run(r"$\frac{$")
+
+    for figure in (views.ab(hostile, hostile).figure(), views.latency(hostile).figure()):
+        figure.savefig(tmp_path / "figure.png")
+        assert (tmp_path / "figure.png").stat().st_size > 5_000
+
+
 def test_the_frame_has_a_row_for_every_case(tmp_path: Path):
     """For those who want to count themselves."""
     frame = views.ab(*mixed(tmp_path)).frame()

@@ -113,7 +113,6 @@ def ewma_chart(
     ewma, variance, forgotten = centre, 0.0, 1.0
     points = []
     for run, (x, m) in enumerate(counts[reference:], start=reference):
-        # not weight * new + (1 - weight) * old: rounding would lift a row of perfect runs above 1
         ewma += weight * (x / m - ewma)
         variance = weight**2 * spread / m + (1 - weight) ** 2 * variance
         forgotten *= 1 - weight
