@@ -138,12 +138,15 @@ class Crew:
         self.answered_at = time.monotonic()
         self.stopped: RunStopped | None = None
         async with self._journals() as self._written:
+            # Under a cap each arm is asked once alone: what one answer costs says how many may be in flight.
+            alone = len(self.calls) if self.limits.spend_usd is not None else 0
+            await self._ask_here(units[:alone], at_once=1)
             if engine is not None:
                 from labkit.evals.shards import ask_on_dask
 
-                await ask_on_dask(self, units, engine)
+                await ask_on_dask(self, units[alone:], engine)
             else:
-                await self._ask_here(units)
+                await self._ask_here(units[alone:], at_once=self.limits.concurrency)
         return Asked(rows=self._rows, elapsed_s=self._count.elapsed_s())
 
     @asynccontextmanager
@@ -168,11 +171,11 @@ class Crew:
             f"evaluate(..., resume={run_id!r})"
         )
 
-    async def _ask_here(self, units: Sequence[Unit]) -> None:
+    async def _ask_here(self, units: Sequence[Unit], *, at_once: int) -> None:
         waiting = iter(units)
         try:
             async with asyncio.TaskGroup() as crew:
-                for _ in range(min(self.limits.concurrency, len(units))):
+                for _ in range(min(at_once, len(units))):
                     crew.create_task(self._work(waiting))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures  # one worker's failure stopped the others; it is the news
@@ -232,9 +235,9 @@ class Crew:
                 raise RunStopped(
                     f"{call.model} has not answered for {self.limits.patience_s:g} s: {result.reason.message}"
                 )
-            self.progress.show(
-                self._count.waiting(f"waiting for {call.model}: {result.reason.outcome.replace('_', ' ')}")
-            )
+            if result.cost_usd:  # a fallback answered, and is not kept
+                self.spent.pay(result.cost_usd, call.model)
+            self.show_waiting(f"waiting for {call.model}: {result.reason.outcome.replace('_', ' ')}")
             await asyncio.sleep(wait_s)
             wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
 

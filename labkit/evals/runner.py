@@ -105,7 +105,7 @@ def evaluate(
         run_id: One of your own, which must be new; None makes one.
         resume: A run that was not finished: what has no row yet is asked.
         rate: What the provider allows a minute.
-        spend_usd: The evaluation stops before it and its judges cost more; what is in flight is still paid.
+        spend_usd: The evaluation stops before it and its judges cost more, as far as the dearest answer so far tells.
         patience_s: How long to wait for a provider that is down (its breaker is open) or busy (429) until the run
             stops; 0 does not wait, and fallback answers are kept like any other.
         progress: False shows none; a ``Progress`` of your own is used as it is.

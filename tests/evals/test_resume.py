@@ -143,7 +143,7 @@ def test_a_spend_cap_stops_before_it_is_passed(store: str):
 
         with pytest.raises(RunStopped, match=r"could pass the cap of .* cases are stored.*resume='mine'"):
             evals.evaluate(
-                desk, cases(40), store=store, run_id="mine", spend_usd=10.5 * one, concurrency=4, progress=False
+                desk, cases(40), store=store, run_id="mine", spend_usd=10.5 * one, concurrency=32, progress=False
             )
         stored = RunStore(store).facts("mine")
         run = evals.evaluate(desk, cases(40), store=store, resume="mine", progress=False)
