@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from desk import GOOD, STOLEN, support_desk
+from provider import completion, provider
 
 import labkit as lk
 from labkit import evals
@@ -176,6 +179,33 @@ def test_a_provider_that_is_busy_is_waited_for(store: str):
     assert [row.status for row in run.rows] == ["ok"] * 3
     assert notes.count("waiting for scripted/model: rate limited") == 2
     assert run.unaccounted == 0  # those that were answered with 429 are counted with the unit
+
+
+def test_more_than_a_provider_bears_is_not_asked_of_it(store: str):
+    """Of 32 wanted at once it takes 4: the others are asked again, fewer at a time, and every case is answered."""
+    in_flight, refused = 0, 0
+
+    async def answer(request: web.Request, asked: Any) -> web.StreamResponse:
+        nonlocal in_flight, refused
+        in_flight += 1
+        try:
+            if in_flight > 4:
+                refused += 1
+                return web.json_response({"error": {"message": "slow down"}}, status=429)
+            await asyncio.sleep(0.005)
+            return web.json_response(completion(GOOD))
+        finally:
+            in_flight -= 1
+
+    async def scenario() -> evals.EvalRun:
+        async with provider(answer) as served:
+            desk = support_desk(policy=FREE).replace(model=lk.Model("openai/m", base_url=served.base_url))
+            return await evals.aevaluate(desk, cases(80), scorers=EXACT, concurrency=32, store=store, progress=False)
+
+    run = asyncio.run(scenario())
+
+    assert ({row.status for row in run.rows}, run.pass_rate, run.unaccounted) == ({"ok"}, 1.0, 0)
+    assert 0 < refused < 80 * 2
 
 
 def test_patience_ends(store: str):
