@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from labkit.errors import LabkitError
-from labkit.evals.compare import compare, compare_arms
+from labkit.evals.arms import compare_arms
+from labkit.evals.compare import compare
 from labkit.evals.history import history
 from labkit.evals.runner import load_run
 from labkit.scheduled.night import Exit, run_night

@@ -18,7 +18,9 @@
     pairing.py     two runs brought together case by case
     contrast.py    the difference of their pass rates, and its test
     measures.py    what else differs
+    pairs.py       the shared cases one by one
     compare.py     all of it, as a verdict
+    arms.py        several runs with the first
     gate.py        pass, fail, or not enough evidence
     junit.py       a run as JUnit XML
     history.py     a call over its runs
@@ -27,10 +29,11 @@
 May import ``labkit.store``, ``labkit.call`` and below; knows nothing of views or notebooks but how to show progress.
 """
 
+from labkit.evals.arms import Arms, compare_arms
 from labkit.evals.calibration import Calibration, calibrate
 from labkit.evals.case import Case, Check
 from labkit.evals.cases import Dataset
-from labkit.evals.compare import Comparison, compare, compare_arms
+from labkit.evals.compare import Comparison, compare
 from labkit.evals.gate import Gate, GateResult
 from labkit.evals.history import History, history
 from labkit.evals.junit import write_junit
@@ -49,6 +52,7 @@ from labkit.evals.scorers.set_match import SetF1
 from labkit.evals.scorers.text_match import RegexMatch, TextSimilarity
 
 __all__ = [
+    "Arms",
     "Calibration",
     "Case",
     "Check",

@@ -2,95 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from copy import copy
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, overload
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from labkit.errors import RunsDiffer, TooFewCases
-from labkit.evals.contrast import Contrast, Outcome, PrimaryTest, Table, Verdict, contrast, outcome_of
+from labkit.errors import TooFewCases
+from labkit.evals.contrast import Contrast, PrimaryTest, Table, Verdict, contrast
 from labkit.evals.measures import Difference, measured
 from labkit.evals.pairing import Paired, pair_up
-from labkit.evals.runs import EvalRun, Row
-from labkit.evals.stats import Interval, benjamini_hochberg, holm
+from labkit.evals.pairs import Pairs
+from labkit.evals.runs import EvalRun
+from labkit.evals.stats import Interval, benjamini_hochberg
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    pass
 
-__all__ = ["Comparison", "Pair", "Pairs", "Slice", "compare", "compare_arms"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """One case as both runs answered it; of repeats, *a* and *b* are the first.
-
-    Args:
-        outcome: Who passed; None when either could not be judged.
-    """
-
-    case_id: str
-    tags: tuple[str, ...]
-    outcome: Outcome | None
-    a_run: EvalRun
-    b_run: EvalRun
-
-    @property
-    def a(self) -> Row:
-        return self.a_run.row(self.case_id)
-
-    @property
-    def b(self) -> Row:
-        return self.b_run.row(self.case_id)
-
-
-class Pairs(Sequence[Pair]):
-    """The shared cases in A's order; what both answered is looked up when it is asked for."""
-
-    def __init__(self, a: EvalRun, b: EvalRun, pairs: Paired) -> None:
-        self._a, self._b, self._pairs = a, b, pairs
-        self._outcomes = [
-            outcome_of(x, y) if x == x and y == y else None  # nan: not judged
-            for x, y in zip(pairs.a.passed.tolist(), pairs.b.passed.tolist(), strict=True)
-        ]
-        self._at: Sequence[int] = range(len(self._outcomes))
-
-    def where(self, *, outcome: str = "", tag: str = "") -> Pairs:
-        """Give those of an outcome and with a tag; "" leaves it open."""
-        return self._only(
-            [
-                at
-                for at in self._at
-                if (not outcome or self._outcomes[at] == outcome) and (not tag or tag in self._pairs.tags[at])
-            ]
-        )
-
-    def filter(self, wanted: Callable[[Pair], bool]) -> Pairs:
-        """Give those that are *wanted*; both answers to each are read if it looks at them."""
-        return self._only([at for n, at in enumerate(self._at) if wanted(self[n])])
-
-    def _only(self, at: Sequence[int]) -> Pairs:
-        chosen = copy(self)
-        chosen._at = at
-        return chosen
-
-    def __len__(self) -> int:
-        return len(self._at)
-
-    @overload
-    def __getitem__(self, index: int) -> Pair: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Pair]: ...
-    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
-        if isinstance(index, slice):
-            return [self[n] for n in range(*index.indices(len(self)))]
-        at = self._at[index]
-        return Pair(
-            case_id=self._pairs.case_ids[at], tags=self._pairs.tags[at], outcome=self._outcomes[at],
-            a_run=self._a, b_run=self._b,
-        )  # fmt: skip
-
-    def __iter__(self) -> Iterator[Pair]:
-        return (self[n] for n in range(len(self)))
+__all__ = ["Comparison", "Slice", "compare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,42 +153,6 @@ class Comparison:
         return f"Comparison({self.headline}; {self.evidence})"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Arms:
-    """Several runs against the first, their p-values adjusted by Holm.
-
-    Args:
-        first: The run the others are compared with.
-        comparisons: One for each other run, in their order.
-    """
-
-    first: EvalRun
-    comparisons: Sequence[Comparison]
-
-    def frame(self) -> DataFrame:
-        """Give one row for each arm but the first."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            [
-                {
-                    "arm": seen.b_label, "run_id": seen.b.run_id, "cases": seen.contrast.n,
-                    "pass_rate": seen.contrast.b_rate, "difference": seen.difference, "low": seen.interval.low,
-                    "high": seen.interval.high, "p_value": seen.p_value, "adjusted_p": seen.adjusted_p,
-                    "verdict": seen.verdict,
-                }
-                for seen in self.comparisons
-            ]
-        ).set_index("arm")  # fmt: skip
-
-    def text(self) -> str:
-        """Give the arms for a terminal, one in two lines."""
-        return "\n".join(f"{seen.headline}\n  {seen.evidence}" for seen in self.comparisons)
-
-    def __repr__(self) -> str:
-        return self.text()
-
-
 def compare(a: EvalRun, b: EvalRun) -> Comparison:
     """Compare run *b* with run *a*, case by case.
 
@@ -304,24 +195,6 @@ def compare(a: EvalRun, b: EvalRun) -> Comparison:
         changed=[part for part in a.versions if a.versions[part] != b.versions.get(part)],
         warnings=_warnings(a, b, pairs, len(judged)),
         adjusted_p=whole.p_value,
-    )
-
-
-def compare_arms(runs: Sequence[EvalRun]) -> Arms:
-    """Compare each run with the first; with every arm more, a difference has to be clearer to count.
-
-    Raises:
-        RunsDiffer: Fewer than two runs, or two that share no case.
-        TooFewCases: No shared case could be judged.
-
-    Source: Holm (1979), see ``labkit.evals.stats.holm``.
-    """
-    if len(runs) < 2:
-        raise RunsDiffer(f"{len(runs)} run given: a comparison takes two or more")
-    seen = [compare(runs[0], run) for run in runs[1:]]
-    adjusted = holm([each.p_value for each in seen])
-    return Arms(
-        first=runs[0], comparisons=[replace(each, adjusted_p=p) for each, p in zip(seen, adjusted, strict=True)]
     )
 
 

@@ -4,6 +4,8 @@
     database.py   opening a store: pragmas, version check, clear errors
     runs.py       runs, their plan, their rows, baselines
     reviews.py    what people said of answers
+    batches.py    many rows in handfuls
+    exports.py    rows as JSON Lines or Parquet
     facts.py      a row in brief, and what a run comes to
     journal.py    rows written in groups while an evaluation runs
     migrations.py bringing older tables up to date

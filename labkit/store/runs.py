@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,14 @@ import sqlalchemy as sa
 from labkit.call.record import now
 from labkit.errors import StoreError
 from labkit.store import schema
+from labkit.store.batches import batches
 from labkit.store.database import open_engine
+from labkit.store.exports import flat_row, write_rows
 from labkit.store.facts import Fact, facts_in, summary_of
 from labkit.store.journal import Journal
 from labkit.store.reviews import Review, add_review, reviews_in
 
 __all__ = ["PlannedUnit", "RequestStart", "RunStore", "StoredAnswer", "StoredRow", "StoredRun"]
-
-# The least that both databases' limits on the parameters of a statement allow with room.
-_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +128,10 @@ class RunStore:
                         run_id=run.run_id, call=run.call, started_at=run.started_at, about=dict(run.about)
                     )
                 )
-                for batch in _batches([{"digest": key, "content": text} for key, text in contents.items()]):
+                for batch in batches([{"digest": key, "content": text} for key, text in contents.items()]):
                     connection.execute(_insert_once(connection, schema.cases), batch)
                 units = (_unit(run.run_id, position, unit) for position, unit in enumerate(plan))
-                for batch in _batches(units):
+                for batch in batches(units):
                     connection.execute(schema.plan.insert(), batch)
         except sa.exc.IntegrityError as error:
             raise StoreError(
@@ -284,24 +283,10 @@ class RunStore:
         Raises:
             StoreError: There is no such run, or the path ends in neither.
         """
-        path = Path(path)
-        if path.suffix not in (".jsonl", ".parquet"):
-            raise StoreError(f"{path}: an export ends in .jsonl or .parquet")
         run = self.heading(run_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        flat = (
-            {"run_id": run.run_id, "call": run.call, **fact._asdict(), "tags": list(fact.tags)}
-            | {"finished_at": answer.finished_at, "case": content, "result": answer.result, "scores": answer.scores}
-            for fact, (_, content, answer) in zip(self.facts(run_id), self.answers(run_id), strict=True)
-        )
-        if path.suffix == ".jsonl":
-            with path.open("w", encoding="utf-8") as file:
-                for row in flat:
-                    row |= {name: json.loads(row[name]) for name in ("case", "result", "scores")}
-                    file.write(json.dumps(row) + "\n")
-        else:
-            _write_parquet(path, flat)
-        return path
+        about = {"run_id": run.run_id, "call": run.call}
+        facts, answers = self.facts(run_id), self.answers(run_id)
+        return write_rows(Path(path), (flat_row(about, *each) for each in zip(facts, answers, strict=True)))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -316,7 +301,7 @@ class RunStore:
         with self._engine.begin() as connection:
             if starts:
                 connection.execute(_insert_once(connection, schema.starts), list(starts))
-            for batch in _batches(rows):
+            for batch in batches(rows):
                 connection.execute(_insert_once(connection, schema.rows), [_row(run_id, row) for row in batch])
                 connection.execute(_insert_once(connection, schema.answers), [_answer(run_id, row) for row in batch])
 
@@ -359,17 +344,6 @@ def _longer(elapsed_s: float) -> Any:
     return sa.func.coalesce(schema.runs.c.elapsed_s, 0.0) + elapsed_s
 
 
-def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 def _insert_once(connection: sa.Connection, table: sa.Table) -> Any:
     """An insert that leaves a row with the same key alone; both databases write it the same way."""
     if connection.dialect.name == "postgresql":
@@ -379,21 +353,3 @@ def _insert_once(connection: sa.Connection, table: sa.Table) -> Any:
     from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
     return insert_sqlite(table).on_conflict_do_nothing()
-
-
-def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    text, real, flag = pyarrow.string(), pyarrow.float64(), pyarrow.bool_()
-    shape = pyarrow.schema(
-        [
-            ("run_id", text), ("call", text), ("case_id", text), ("repeat", pyarrow.int64()), ("case_hash", text),
-            ("tags", pyarrow.list_(text)), ("cluster", text), ("weight", real), ("status", text), ("source", text),
-            ("passed", flag), ("degraded", flag), ("schema_valid", flag), ("elapsed_s", real), ("cost_usd", real),
-            ("finished_at", text), ("case", text), ("result", text), ("scores", text),
-        ]
-    )  # fmt: skip
-    with pyarrow.parquet.ParquetWriter(path, shape) as writer:
-        for batch in _batches(rows):
-            writer.write_table(pyarrow.Table.from_pylist(batch, schema=shape))

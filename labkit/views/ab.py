@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from labkit.evals.compare import Comparison, Pair, Pairs, compare
+from labkit.evals.compare import Comparison, compare
 from labkit.evals.contrast import Outcome
 from labkit.evals.measures import Difference
+from labkit.evals.pairs import Pair, Pairs
 from labkit.evals.runs import EvalRun, Row
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, chip, count, h, join, percent, seconds, usd

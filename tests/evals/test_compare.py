@@ -10,7 +10,7 @@ from scripted_runs import answered, evaluated
 
 from labkit import evals
 from labkit.errors import RunsDiffer
-from labkit.evals.compare import compare_arms
+from labkit.evals.arms import compare_arms
 from labkit.evals.contrast import contrast, rate_interval
 from labkit.evals.runs import Row
 from labkit.evals.scorers.score import Score
