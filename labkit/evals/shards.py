@@ -8,9 +8,11 @@ not among ``EvalRun.unaccounted``: nobody is left who counted it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -87,8 +89,9 @@ def _shards(units: Sequence[Unit], size: int) -> Iterator[list[Unit]]:
 async def _until_answered(crew: Crew, shard: list[Unit], client: Any, payload: bytes) -> None:
     """Ask a shard, and those of its units again that the provider had no time for."""
     wait_s = FIRST_WAIT_S
+    sent: Counter[int] = Counter()
     while True:
-        shard = await _asked(crew, shard, client, payload)
+        shard = await _asked(crew, shard, client, payload, sent)
         if not shard:
             return
         model = crew.calls[shard[0].arm].model
@@ -99,8 +102,11 @@ async def _until_answered(crew: Crew, shard: list[Unit], client: Any, payload: b
         wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
 
 
-async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes) -> list[Unit]:
-    """Ask a shard once, keep what was answered, give the units whose provider was away."""
+async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes, sent: Counter[int]) -> list[Unit]:
+    """Ask a shard once, keep what was answered, give the units whose provider was away.
+
+    *sent* counts the requests of each unit, over all the times its shard was asked.
+    """
     if crew.stopped is not None:
         raise crew.stopped
     arm = shard[0].arm
@@ -108,12 +114,12 @@ async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes) -> 
     try:
         charges = [await crew.pacer.turn() for _ in shard] if crew.pacer is not None else []
         for unit in shard:
-            await crew.note(unit, 1)
+            await crew.note(unit, sent[unit.position] + 1)
         future = client.submit(
             _ask, payload, [(unit.position, unit.case, unit.repeat) for unit in shard], retries=_RETRIES, pure=False
         )
         try:
-            found = await future if client.asynchronous else await asyncio.to_thread(future.result)
+            found = await future if client.asynchronous else await _fetched(future)
         except BaseException:
             future.cancel()
             raise
@@ -122,15 +128,30 @@ async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes) -> 
     away = []
     for n, (unit, (row, requests)) in enumerate(zip(shard, found, strict=True)):
         for number in range(2, requests + 1):
-            await crew.note(unit, number)
+            await crew.note(unit, sent[unit.position] + number)
+        sent[unit.position] += max(1, requests)
         if crew.pacer is not None:
             crew.pacer.settle_result(charges[n], row.result)
         if is_away(row.result) and crew.limits.patience_s:
             away.append(unit)
         else:
             crew.answered_at = time.monotonic()
-            await crew.keep(unit, row, max(1, requests))
+            await crew.keep(unit, row, sent[unit.position])
     return away
+
+
+async def _fetched(future: Any) -> Any:
+    """Wait for a future of a synchronous client; no thread waits with it, or a few of these would be the limit."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def tell(_: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(done.set)
+
+    future.add_done_callback(tell)
+    await done.wait()
+    return await asyncio.to_thread(future.result)
 
 
 async def _ask(payload: bytes, units: Sequence[tuple[int, Case, int]]) -> list[tuple[Row, int]]:

@@ -27,7 +27,7 @@ def client() -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0") as cluster,
         Client(cluster) as opened,
     ):
         yield opened
@@ -85,7 +85,7 @@ def test_a_client_of_another_loop_is_refused(tmp_path: Path):
 
     async def scenario() -> None:
         async with (
-            LocalCluster(n_workers=1, processes=False, dashboard_address=None, asynchronous=True) as cluster,
+            LocalCluster(n_workers=1, processes=False, dashboard_address=":0", asynchronous=True) as cluster,
             Client(cluster, asynchronous=True) as client,
         ):
             with pytest.raises(ValueError, match="another event loop"):
