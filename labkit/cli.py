@@ -7,6 +7,7 @@ Exit codes of ``labkit run``: 0 passed, 1 the notebook or labkit failed, 2 quali
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(given)
     except LabkitError as error:
         print(f"labkit: {error}", file=sys.stderr)
+        return Exit.HARNESS_ERROR
+    except BrokenPipeError:  # whoever read this stopped, as head does; what Python would flush at its end goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.HARNESS_ERROR
     except KeyboardInterrupt as interrupt:
         notes = getattr(interrupt, "__notes__", ["interrupted"])

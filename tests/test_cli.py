@@ -119,6 +119,17 @@ def test_a_misused_command_is_not_a_regression(capfd: pytest.CaptureFixture[str]
         assert ended.value.code == 1 and said in capfd.readouterr().err
 
 
+def test_the_command_is_installed_and_names_its_commands():
+    """Beside the Python that has labkit; a reader that stops early, as head does, is no error worth a traceback."""
+    command = str(Path(sys.executable).with_name("labkit"))
+
+    said = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
+    cut = subprocess.run([f"{command} runs --help | head -c 1"], shell=True, capture_output=True, text=True)
+
+    assert all(name in said for name in ("run", "runs", "compare", "history", "bless", "export"))
+    assert "Traceback" not in cut.stderr
+
+
 @pytest.fixture
 def webhook() -> Iterator[tuple[str, list[dict[str, str]]]]:
     """An address that takes what apprise posts."""
