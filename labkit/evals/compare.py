@@ -192,7 +192,7 @@ def compare(a: EvalRun, b: EvalRun) -> Comparison:
             ),
             key=lambda part: -part.contrast.n,
         ),
-        changed=[part for part in a.versions if a.versions[part] != b.versions.get(part)],
+        changed=[part for part in {**a.versions, **b.versions} if a.versions.get(part) != b.versions.get(part)],
         warnings=_warnings(a, b, pairs, len(judged)),
         adjusted_p=whole.p_value,
     )

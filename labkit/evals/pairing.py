@@ -63,18 +63,19 @@ def pair_up(a: EvalRun, b: EvalRun) -> Paired:
     Raises:
         RunsDiffer: They share no case with the same content.
     """
-    firsts, hashes = _first_facts(a), {fact.case_id: fact.case_hash for fact in b.facts}
-    shared = [case_id for case_id in firsts if case_id in hashes]
-    changed = [case_id for case_id in shared if firsts[case_id].case_hash != hashes[case_id]]
+    firsts, others = _first_facts(a), _first_facts(b)
+    shared = [case_id for case_id in firsts if case_id in others]
+    changed = [case_id for case_id in shared if firsts[case_id].case_hash != others[case_id].case_hash]
     left_out = set(changed)
     ids = [case_id for case_id in shared if case_id not in left_out] if changed else shared
     if not ids:
         raise RunsDiffer(_nothing_shared(a, b, changed))
     chosen = [firsts[case_id] for case_id in ids]
     index = {case_id: n for n, case_id in enumerate(ids)}
+    known = [others[fact.case_id].cluster if fact.cluster is None else fact.cluster for fact in chosen]
     clusters = None
-    if any(fact.cluster is not None for fact in chosen):
-        clusters = [fact.case_id if fact.cluster is None else fact.cluster for fact in chosen]
+    if any(cluster is not None for cluster in known):
+        clusters = [case_id if cluster is None else cluster for case_id, cluster in zip(ids, known, strict=True)]
     return Paired(
         case_ids=ids,
         tags=[fact.tags for fact in chosen],

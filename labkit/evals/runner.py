@@ -229,7 +229,7 @@ def load_run(run_id: str, *, store: str | RunStore | None = None) -> EvalRun:
     finally:
         if kept is not store:
             kept.close()
-    return replace(_run(heading, StoredRows(kept, run_id, len(facts)), lost), brief=facts)
+    return replace(_run(heading, StoredRows(kept, run_id, len(facts), is_own=kept is not store), lost), brief=facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,8 +73,8 @@ def _fields_of(score: Score) -> dict[str, Any]:
 class StoredRows(Sequence[Row]):
     """The rows of a finished run, read from its store in pages as somebody looks at them."""
 
-    def __init__(self, store: RunStore, run_id: str, n: int) -> None:
-        self._store, self._run_id, self._n = store, run_id, n
+    def __init__(self, store: RunStore, run_id: str, n: int, *, is_own: bool) -> None:
+        self._store, self._run_id, self._n, self._is_own = store, run_id, n, is_own
         self._page = lru_cache(maxsize=8)(self._read)
 
     def __len__(self) -> int:
@@ -100,4 +100,5 @@ class StoredRows(Sequence[Row]):
         try:
             return [row_of(*each) for each in self._store.answers(self._run_id, page * _PAGE, _PAGE)]
         finally:
-            self._store.close()  # the next look opens it again: no connection stays behind
+            if self._is_own:
+                self._store.close()  # the next look opens it again: no connection stays behind

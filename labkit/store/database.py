@@ -49,8 +49,9 @@ def open_engine(url: str | None = None) -> sa.Engine:
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _set_pragmas)
             sa.event.listen(engine, "begin", _begin_immediate)
-            if parsed.database and parsed.database != ":memory:":
-                _look_before_touching(Path(parsed.database), shown)
+            if parsed.database in (None, "", ":memory:"):
+                raise StoreError(f"{shown} is in memory, where each thread would have its own: give a file")
+            _look_before_touching(Path(parsed.database), shown)
         _prepare(engine, shown)
     except BaseException:
         engine.dispose()

@@ -54,7 +54,13 @@ def test_a_newer_store_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("url", "said"), [("runs.db", "write a URL"), ("sqlite:////nowhere/at/all/runs.db", "unable to open")]
+    ("url", "said"),
+    [
+        ("runs.db", "write a URL"),
+        ("sqlite:////nowhere/at/all/runs.db", "unable to open"),
+        ("sqlite://", "is in memory"),
+        ("sqlite:///:memory:", "is in memory"),
+    ],
 )
 def test_a_url_that_leads_nowhere_is_named(url: str, said: str):
     """The message shows what was given."""
