@@ -7,10 +7,11 @@ Exit codes of ``labkit run``: 0 passed, 1 the notebook or labkit failed, 2 quali
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from labkit.errors import LabkitError
 from labkit.evals.arms import compare_arms
@@ -26,12 +27,15 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; give its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal's encoding may lack the letters of a name
     given = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = given.command
     try:
         return command(given)
     except LabkitError as error:
-        print(f"labkit: {error}", file=sys.stderr)
+        _say(f"labkit: {error}", file=sys.stderr)
         return Exit.HARNESS_ERROR
     except BrokenPipeError:  # whoever read this stopped, as head does; what Python would flush at its end goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,17 +102,16 @@ def _run(given: argparse.Namespace) -> int:
     terminal = _Line()
     night = run_night(given.notebook, given.out, parameters=parameters, strict=given.strict, watch=terminal.show)
     terminal.end()
-    print(
-        f"{night.verdict} after {night.elapsed_s:.0f} s: {night.reason}", file=sys.stderr if night.exit else sys.stdout
-    )
-    print(f"executed notebook: {night.executed}", file=sys.stderr if night.exit else sys.stdout)
+    reason = " / ".join(night.reason.splitlines())  # a line of its own could be a command to whoever reads the log
+    where = sys.stderr if night.exit else sys.stdout
+    _say(f"{night.verdict} after {night.elapsed_s:.0f} s: {reason}\nexecuted notebook: {night.executed}", file=where)
     if night.exit:
         try:
             notify(
                 f"labkit: {night.verdict}: {given.notebook}", f"{night.reason}\n\nexecuted notebook: {night.executed}"
             )
-        except LabkitError as error:
-            print(f"labkit: {error}", file=sys.stderr)  # the verdict stands, whoever heard of it
+        except Exception as error:  # the verdict stands, whoever heard of it
+            _say(f"labkit: {error}", file=sys.stderr)
     return night.exit
 
 
@@ -123,7 +126,7 @@ def _runs(given: argparse.Namespace) -> int:
     rows += [_listed(run, "baseline" if run.run_id in blessed else "") for run in found]
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     for row in rows:
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        _say("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     return Exit.PASS
 
 
@@ -148,20 +151,20 @@ def _listed(run: StoredRun, mark: str) -> tuple[str, ...]:
 def _compare(given: argparse.Namespace) -> int:
     with _opened(given) as store:
         runs = [load_run(run_id, store=store) for run_id in (given.first, *given.others)]
-        print(compare(*runs).text() if len(runs) == 2 else compare_arms(runs).text())
+        _say(compare(*runs).text() if len(runs) == 2 else compare_arms(runs).text())
     return Exit.PASS
 
 
 def _history(given: argparse.Namespace) -> int:
     with _opened(given) as store:
-        print(history(given.name, store=store, last=given.last).text())
+        _say(history(given.name, store=store, last=given.last).text())
     return Exit.PASS
 
 
 def _bless(given: argparse.Namespace) -> int:
     with _opened(given) as store:
         store.bless(given.run)
-        print(f"{given.run} is the baseline of {store.heading(given.run).call} from now on")
+        _say(f"{given.run} is the baseline of {store.heading(given.run).call} from now on")
     return Exit.PASS
 
 
@@ -193,6 +196,15 @@ def _value(text: str) -> Any:
     return text
 
 
+def _say(text: str, file: TextIO | None = None) -> None:
+    print(_printable(text), file=file)
+
+
+def _printable(text: str) -> str:
+    """Show what a terminal would obey: a name, or a notebook's error, may hold escape codes."""
+    return "".join(each if each.isprintable() or each == "\n" else f"\\x{ord(each):02x}" for each in text)
+
+
 class _Line:
     """One line that is rewritten in a terminal; elsewhere only what is final is printed."""
 
@@ -201,7 +213,7 @@ class _Line:
         self._is_open = False
 
     def show(self, said: str, final: bool) -> None:
-        said = "".join(each if each.isprintable() else "?" for each in said)  # a name may hold escape codes
+        said = _printable(said)
         if self._live:
             print(f"\r\x1b[K{said}", end="\n" if final else "", file=sys.stderr, flush=True)
             self._is_open = not final

@@ -37,7 +37,7 @@ def add_run(
         for at in range(n)
     ]
     started = date(2026, 1, 1) + timedelta(days=day)
-    store.begin(StoredRun(run_id=run_id, call=call, started_at=f"{started}T02:00:00.000+00:00", about=whole), units)
+    store.begin([StoredRun(run_id=run_id, call=call, started_at=f"{started}T02:00:00.000+00:00", about=whole)], units)
     rows = [
         StoredRow(
             position=at, status="ok", source="rules" if at >= n - fallbacks else "model",

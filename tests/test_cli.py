@@ -103,10 +103,15 @@ def test_a_notebook_that_is_none_is_named(tmp_path: Path, capfd: pytest.CaptureF
     """Not there, or no notebook: a reason and 1, no traceback."""
     (tmp_path / "broken.ipynb").write_text("{")
 
+    whole = Path(notebook(tmp_path, JUDGE))
+    before = whole.read_bytes()
+    assert main(["run", str(whole), "--out", str(tmp_path)]) == 1
+    assert whole.read_bytes() == before
     assert main(["run", str(tmp_path / "nowhere.ipynb"), "--out", str(tmp_path)]) == 1
     assert main(["run", str(tmp_path / "broken.ipynb"), "--out", str(tmp_path)]) == 1
 
     said = capfd.readouterr().err
+    assert "would take the notebook's own place" in said
     assert "nowhere.ipynb is not there" in said and "broken.ipynb cannot be read as a notebook" in said
     assert "Traceback" not in said
 

@@ -29,8 +29,18 @@ class _LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="labkit-loop", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="labkit-loop", daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                # A rule or scorer called sys.exit(). asyncio gives it to whoever waits for the task *and* raises it
+                # here; without the loop every later call would wait for ever.
+                continue
+            return
 
     def take(self, work: Coroutine[Any, Any, T]) -> _Running[T]:
         if threading.current_thread() is self._thread:

@@ -37,6 +37,9 @@ Outcome = Literal["both", "only_a", "only_b", "neither"]
 # So many signs can be flipped in every way at no cost; from here on t is close enough.
 _EXACT_UP_TO = 16
 
+# With fewer, no flip of signs is rarer than 5%, whatever was answered.
+_FEWEST = 6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -137,26 +140,60 @@ def contrast(
             variance=spread if spread > 0 else None,
         )  # fmt: skip
     sums: dict[str, float] = {}
+    sizes: Counter[str] = Counter()
     for key, x, y in zip(clusters or map(str, range(n)), a, b, strict=True):
         sums[key] = sums.get(key, 0.0) + y - x
-    difference = (math.fsum(b) - math.fsum(a)) / n
-    units = len(sums)
+        sizes[key] += 1
+    difference, units = (math.fsum(b) - math.fsum(a)) / n, len(sums)
     try:
         found = paired_t(a, b, clusters)
         spread = found.se
     except TooFewCases:
         spread = 0.0
-    interval = found.interval if spread else _without_spread(difference, units)
-    by_flips = units <= _EXACT_UP_TO or not spread
+    few = units <= _EXACT_UP_TO
+    if few:
+        interval = _by_flips(list(sums.values()), [sizes[key] for key in sums])
+    else:
+        interval = found.interval if spread else _without_spread(difference, units)
+    # What was never seen is not impossible: no interval is narrower than when so many agree throughout.
+    unseen = tango(0, 0, units).high
     return Contrast(
         n=n, a_rate=math.fsum(a) / n, b_rate=math.fsum(b) / n, a_interval=rate_interval(a, clusters),
         b_interval=rate_interval(b, clusters), difference=difference,
-        interval=Interval(max(-1.0, interval.low), min(1.0, interval.high)),
-        p_value=sign_flip(list(sums.values())) if by_flips else found.p,
-        test=("exact sign flips" if units <= _EXACT_UP_TO else "sign flips" if by_flips else "paired t")
+        interval=Interval(
+            max(-1.0, min(interval.low, difference - unseen)), min(1.0, max(interval.high, difference + unseen))
+        ),
+        p_value=sign_flip(list(sums.values())) if few or not spread else found.p,
+        test=("exact sign flips" if few else "paired t" if spread else "sign flips")
         + ("" if clusters is None else " over clusters"),
-        table=table, variance=n * spread**2 or None,
+        table=table, variance=n * spread**2 if spread and units >= _FEWEST else None,
     )  # fmt: skip
+
+
+def _by_flips(sums: Sequence[float], sizes: Sequence[int]) -> Interval:
+    """Give the 95% interval of a mean difference that the sign-flip test does not reject; at most 16 units.
+
+    Args:
+        sums: Of the differences of each unit's cases.
+        sizes: How many cases each unit has.
+
+    Source: Fisher's test inverted, as in Good (2005), "Permutation, Parametric and Bootstrap Tests of Hypotheses", 3.3.
+    """
+    middle = math.fsum(sums) / sum(sizes)
+
+    def holds(difference: float) -> bool:
+        return sign_flip([total - difference * size for total, size in zip(sums, sizes, strict=True)]) > 0.05
+
+    def end(limit: float) -> float:
+        if holds(limit):
+            return limit
+        inside, outside = middle, limit
+        for _ in range(16):  # to 1/30,000: a hundredth of a point
+            between = (inside + outside) / 2
+            inside, outside = (between, outside) if holds(between) else (inside, between)
+        return outside
+
+    return Interval(end(-1.0), end(1.0))
 
 
 def _without_spread(difference: float, units: int) -> Interval:

@@ -110,11 +110,13 @@ class Crew:
     Args:
         calls: The arms.
         run_ids: The run of each.
+        group: What they are resumed by.
         before: Units that earlier sessions have answered, for the progress.
     """
 
     calls: Sequence[GuardedCall[Any]]
     run_ids: Sequence[str]
+    group: str
     judges: Sequence[Scorer]
     store: RunStore
     limits: Limits
@@ -137,6 +139,7 @@ class Crew:
         self.spent = _Spent(self.limits.spend_usd)
         self.answered_at = time.monotonic()
         self.stopped: RunStopped | None = None
+        self._lost: Exception | None = None
         async with self._journals() as self._written:
             # Under a cap each arm is asked once alone: what one answer costs says how many may be in flight.
             alone = len(self.calls) if self.limits.spend_usd is not None else 0
@@ -157,19 +160,17 @@ class Crew:
         except BaseException as failure:
             for run_id in self.run_ids:
                 self.store.pause(run_id, self._count.elapsed_s())
+            said = (
+                f"{self._count.done} of {self._count.total} cases are stored: go on with "
+                f"evaluate(..., resume={self.group!r})"
+            )
             if isinstance(failure, RunStopped):
-                raise self._resumable(failure) from failure
+                raise RunStopped(f"{failure}. {said}") from failure
+            failure.add_note(said)
             raise
         finally:
             for journal in journals:
                 await journal.close()
-
-    def _resumable(self, failure: RunStopped) -> RunStopped:
-        run_id = self.run_ids[0] if len(self.calls) == 1 else self.run_ids[0].removesuffix(f"/{self.calls[0].name}")
-        return RunStopped(
-            f"{failure}. {self._count.done} of {self._count.total} cases are stored: go on with "
-            f"evaluate(..., resume={run_id!r})"
-        )
 
     async def _ask_here(self, units: Sequence[Unit], *, at_once: int) -> None:
         waiting = iter(units)
@@ -196,15 +197,23 @@ class Crew:
         try:
             for unit in waiting:
                 sent = 0
-                result = await self._patiently(unit)
-                await self.keep(unit, await answered(unit, result, self.judges), sent)
+                self.spent.enter(self.calls[unit.arm].model)
+                try:
+                    result = await self._patiently(unit)
+                    await self.keep(unit, await answered(unit, result, self.judges), sent)
+                finally:
+                    self.spent.leave()  # paid for by now, its judges too
         except RunStopped as stopped:
             self.stopped = stopped  # the others finish what they have in flight: it is paid for
 
     async def note(self, unit: Unit, n: int, model: str = "") -> None:
         """Write down that the *n*-th request of a unit is about to be sent."""
         start = RequestStart(position=unit.position, session=self._session, n=n, model=model)
-        await self._written[unit.arm].put("start", start)
+        try:
+            await self._written[unit.arm].put("start", start)
+        except Exception as error:
+            self._lost = error  # within a call it would count as a failure of the call
+            raise
 
     async def keep(self, unit: Unit, row: Row, requests: int) -> None:
         """Store an answer, then count it: what progress shows is what a crash leaves."""
@@ -253,12 +262,10 @@ class Crew:
         entered = await self._limit.enter()
         crowded = False
         try:
-            self.spent.enter(call.model)
-            try:
-                charge = await self.pacer.turn() if self.pacer is not None else None
-                result = await call.acall(unit.case.input)
-            finally:
-                self.spent.leave()
+            charge = await self.pacer.turn() if self.pacer is not None else None
+            result = await call.acall(unit.case.input)
+            if self._lost is not None:
+                raise self._lost
             crowded = any(attempt.outcome == "rate_limited" for attempt in result.attempts)
             if self.pacer is not None and charge is not None:
                 self.pacer.settle_result(charge, result)

@@ -143,6 +143,11 @@ class Gate:
         checks = [_check_floor(name, limit, run) for name, limit in self.floors.items()]
         if baseline is not None:
             checks.insert(0, _check_regression(compare(baseline, run), self.margin))
+            if dict(baseline.scorers) != dict(run.scorers):
+                checks.append(_SCORERS_DIFFER)
+        lost = len(run.facts) - len(run.judged)
+        if lost and run.scorers:
+            checks.append(_check_judged(lost, len(run.facts), self.margin))
         verdicts = {check.verdict for check in checks}
         return GateResult(
             verdict="fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass",
@@ -152,6 +157,21 @@ class Gate:
             call=run.call,
             fingerprint=run.fingerprint,
         )
+
+
+_SCORERS_DIFFER = GateCheck(
+    name="scorers", verdict="inconclusive", seen=None, limit=0.0,
+    message="the scorers are not those of the baseline: a pass then may not be a pass now; bless a run with these",
+)  # fmt: skip
+
+
+def _check_judged(lost: int, rows: int, margin: float) -> GateCheck:
+    """Rows that no scorer could judge are in no rate: a gate that went by the others could be walked around."""
+    share = lost / rows
+    return GateCheck(
+        name="judged", verdict="pass" if share <= margin else "inconclusive", seen=share, limit=margin,
+        message=f"{lost:,} of {rows:,} rows could not be judged, {share:.1%}: see the errors of their scorers",
+    )  # fmt: skip
 
 
 def _check_regression(seen: Comparison, margin: float) -> GateCheck:

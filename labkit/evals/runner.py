@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack, overload
 
 from labkit.call.bridge import run_sync
+from labkit.call.fingerprint import digest
 from labkit.call.guarded import GuardedCall
 from labkit.call.result import Result
 from labkit.errors import StoreError
@@ -105,7 +106,7 @@ def evaluate(
         run_id: One of your own, which must be new; None makes one.
         resume: A run that was not finished: what has no row yet is asked.
         rate: What the provider allows a minute.
-        spend_usd: The evaluation stops before it and its judges cost more, as far as the dearest answer so far tells.
+        spend_usd: This session stops before it and its judges cost more, as far as the dearest answer so far tells.
         patience_s: How long to wait for a provider that is down (its breaker is open) or busy (429) until the run
             stops; 0 does not wait, and fallback answers are kept like any other.
         progress: False shows none; a ``Progress`` of your own is used as it is.
@@ -174,10 +175,15 @@ async def _evaluate(
         raise ValueError("two scorers have the same name: rename one, their scores could not be told apart")
     kept = options.store if isinstance(options.store, RunStore) else RunStore(options.store)
     try:
-        started = [
-            _started(kept, arm, dataset, hashes, options, suffix="" if arms == [call] else f"/{arm.name}")
-            for arm in arms
+        group = options.resume if options.resume is not None else options.run_id or ""
+        run_ids = [group if isinstance(call, GuardedCall) else f"{group}/{name}" for name in names]
+        headings = [
+            _heading(arm, dataset, hashes, options.repeats, run_id, group)
+            for arm, run_id in zip(arms, run_ids, strict=True)
         ]
+        started = (
+            _begun(kept, headings, dataset, options.repeats) if options.resume is None else _resumed(kept, headings)
+        )
         # case by case over the arms: whatever the hour does to the provider, it does to all of them
         units = [
             Unit(arm=n, position=position, case=case, repeat=repeat)
@@ -188,7 +194,8 @@ async def _evaluate(
         ]
         crew = Crew(
             calls=arms,
-            run_ids=[run.heading.run_id for run in started],
+            run_ids=run_ids,
+            group=group,
             judges=judges,
             store=kept,
             limits=Limits(
@@ -223,7 +230,7 @@ def load_run(run_id: str, *, store: str | RunStore | None = None) -> EvalRun:
             total = len(kept.units(run_id))
             raise StoreError(
                 f"run {run_id!r} was not finished: {total - len(facts)} of {total} cases have no row; go on with "
-                f"evaluate(..., resume={run_id!r})"
+                f"evaluate(..., resume={heading.about.get('group', run_id)!r})"
             )
         lost = kept.unaccounted(run_id)
     finally:
@@ -241,23 +248,23 @@ class _Started:
     done: set[int]
 
 
-def _started(
-    kept: RunStore, call: GuardedCall[Any], dataset: Dataset, scorers: dict[str, str], options: _Options, *, suffix: str
-) -> _Started:
-    run_id = f"{options.resume or options.run_id}{suffix}"
-    heading = _heading(call, dataset, scorers, options.repeats, run_id)
-    if options.resume is None:
-        plan = [unit for case in dataset for unit in planned(case, options.repeats)]
-        kept.begin(heading, plan)
-        positions = {(unit.case_id, unit.repeat): position for position, unit in enumerate(plan)}
-        return _Started(heading=heading, positions=positions, done=set())
-    old = kept.heading(run_id)
-    _refuse_other_parts(old, heading)
-    return _Started(
-        heading=old,
-        positions={unit: position for position, unit in enumerate(kept.units(run_id))},
-        done=kept.done(run_id),
-    )
+def _begun(kept: RunStore, headings: Sequence[StoredRun], dataset: Dataset, repeats: int) -> list[_Started]:
+    """Write the plan of each arm, all of them or none."""
+    plan = [unit for case in dataset for unit in planned(case, repeats)]
+    kept.begin(headings, plan)
+    positions = {(unit.case_id, unit.repeat): position for position, unit in enumerate(plan)}
+    return [_Started(heading=heading, positions=positions, done=set()) for heading in headings]
+
+
+def _resumed(kept: RunStore, headings: Sequence[StoredRun]) -> list[_Started]:
+    """Find what each arm has done, once it is known to be the same arm."""
+    found = []
+    for heading in headings:
+        old = kept.heading(heading.run_id)
+        _refuse_other_parts(old, heading)
+        positions = {unit: position for position, unit in enumerate(kept.units(heading.run_id))}
+        found.append(_Started(heading=old, positions=positions, done=kept.done(heading.run_id)))
+    return found
 
 
 def _refuse_other_parts(old: StoredRun, new: StoredRun) -> None:
@@ -269,6 +276,8 @@ def _refuse_other_parts(old: StoredRun, new: StoredRun) -> None:
         for key, said in (("dataset_hash", "dataset"), ("scorers", "scorers"), ("repeats", "repeats"))
         if before.get(key) != after.get(key)
     ]
+    if "plan" in before and before["plan"] != after["plan"] and "dataset" not in differ:
+        differ.append("dataset")  # the same cases with other tags, clusters or weights
     if old.call != new.call:
         differ.insert(0, "call")
     if not differ and before["fingerprint"] != after["fingerprint"]:
@@ -286,7 +295,9 @@ def _named(run_id: str | None, resume: str | None) -> str | None:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def _heading(call: GuardedCall[Any], dataset: Dataset, scorers: dict[str, str], repeats: int, run_id: str) -> StoredRun:
+def _heading(
+    call: GuardedCall[Any], dataset: Dataset, scorers: dict[str, str], repeats: int, run_id: str, group: str
+) -> StoredRun:
     # Named before the first answer: choosing a test by its outcome would make any difference significant.
     clustered = any(case.cluster for case in dataset)
     primary: PrimaryTest = "mcnemar" if repeats == 1 and not clustered else "paired_t"
@@ -304,6 +315,8 @@ def _heading(call: GuardedCall[Any], dataset: Dataset, scorers: dict[str, str], 
             "deadline_s": call.policy.deadline_s,
             "repeats": repeats,
             "primary_test": primary,
+            "group": group,
+            "plan": digest([[case.id, case.cluster, case.weight, list(case.tags)] for case in dataset]),
         },
     )
 

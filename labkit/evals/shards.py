@@ -121,7 +121,9 @@ async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes, sen
         try:
             found = await future if client.asynchronous else await _fetched(future)
         except BaseException:
-            future.cancel()
+            cancelled = future.cancel()
+            if inspect.isawaitable(cancelled):
+                await cancelled
             raise
     finally:
         crew.spent.leave(len(shard))
@@ -133,6 +135,8 @@ async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes, sen
         if crew.pacer is not None:
             crew.pacer.settle_result(charges[n], row.result)
         if is_away(row.result) and crew.limits.patience_s:
+            if row.result.cost_usd:  # a fallback answered, and is not kept
+                crew.spent.pay(row.result.cost_usd, crew.calls[arm].model)
             away.append(unit)
         else:
             crew.answered_at = time.monotonic()

@@ -10,7 +10,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from labkit.scheduled.notebook import NotebookFailed, parameters_of, run_notebook
 
@@ -50,7 +50,7 @@ class Night:
 class _Gate(BaseModel):
     """What this needs of a gate.json."""
 
-    judged_at: datetime
+    judged_at: AwareDatetime
     verdict: Literal["pass", "fail", "inconclusive"]
     reason: str = ""
     call: str = ""
@@ -74,9 +74,6 @@ def run_night(
         out: Where it leaves gate.json, and where the executed copy goes.
         parameters: By name; they win over *out*.
         strict: Not enough evidence is an exit code of its own.
-
-    Raises:
-        MissingDependency: papermill is not installed.
     """
     out = Path(out).resolve()
     executed = out / Path(notebook).name
@@ -96,6 +93,8 @@ def run_night(
         if failure.error == "QualityRegression" and isinstance(gate, _Gate) and gate.verdict == "fail":
             return night(Exit.REGRESSION, "regression", f"{gate.call}: {gate.reason}")
         return night(Exit.HARNESS_ERROR, "harness error", str(failure))
+    except Exception as failure:  # no such kernel, no room on the disk: a night that broke is told like any other
+        return night(Exit.HARNESS_ERROR, "harness error", f"{notebook}: {type(failure).__name__}: {failure}")
     gate = _fresh_gate(out / "gate.json", began_at)
     if isinstance(gate, str):
         return night(Exit.HARNESS_ERROR, "harness error", gate)

@@ -85,6 +85,8 @@ def run_notebook(
         raise NotebookFailed(
             f"{source} has no parameter {unknown[0]!r}; its cell tagged 'parameters' has {', '.join(known) or 'none'}"
         )
+    if executed.resolve() == source.resolve():
+        raise NotebookFailed(f"{executed}: the executed copy would take the notebook's own place: give another folder")
     executed.parent.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     try:
@@ -143,4 +145,6 @@ def parameters_of(source: str | Path) -> list[str]:
 
 
 def _has_code(cell: Any) -> bool:
-    return bool(cell.cell_type == "code" and cell.source.strip())
+    return bool(
+        cell.cell_type == "code" and cell.source.strip() and "skip-execution" not in cell.metadata.get("tags", ())
+    )

@@ -38,7 +38,8 @@ def open_engine(url: str | None = None) -> sa.Engine:
         parsed = sa.make_url(url)
         if parsed.drivername == "postgresql":  # SQLAlchemy would take psycopg2, which the extra does not bring
             parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = sa.create_engine(parsed)
+        # a server may have dropped a connection since it was last used: that is found out before it matters
+        engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() == "postgresql")
     except sa.exc.ArgumentError as error:
         raise StoreError(f"{url!r} is not a store: write a URL such as sqlite:///runs.db") from error
     except ModuleNotFoundError as error:

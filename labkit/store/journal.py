@@ -37,6 +37,9 @@ class Journal:
         Raises:
             StoreError: It could not be written.
         """
+        if asyncio.get_running_loop() is not self._loop:  # a scorer asked another call, on labkit's own loop
+            theirs = asyncio.run_coroutine_threadsafe(self.put(kind, entry), self._loop)
+            return await asyncio.wrap_future(theirs)
         done: asyncio.Future[None] = self._loop.create_future()
         self._waiting.put((kind, entry, done))
         await done

@@ -114,29 +114,28 @@ class RunStore:
         self._reader = self._engine.execution_options(reads=True)
         self.url = self._engine.url.render_as_string(hide_password=True)
 
-    def begin(self, run: StoredRun, plan: Sequence[PlannedUnit]) -> None:
-        """Write a run and its plan, in one transaction.
+    def begin(self, runs: Sequence[StoredRun], plan: Sequence[PlannedUnit]) -> None:
+        """Write runs that share a plan, the arms of one evaluation, in one transaction.
 
         Raises:
-            StoreError: The run id exists.
+            StoreError: A run id exists; nothing was written.
         """
         contents = {unit.digest: unit.content for unit in plan}
         try:
             with self._engine.begin() as connection:
-                connection.execute(
-                    schema.runs.insert().values(
-                        run_id=run.run_id, call=run.call, started_at=run.started_at, about=dict(run.about)
-                    )
-                )
-                for batch in batches([{"digest": key, "content": text} for key, text in contents.items()]):
+                for batch in batches({"digest": key, "content": text} for key, text in contents.items()):
                     connection.execute(_insert_once(connection, schema.cases), batch)
-                units = (_unit(run.run_id, position, unit) for position, unit in enumerate(plan))
-                for batch in batches(units):
-                    connection.execute(schema.plan.insert(), batch)
+                for run in runs:
+                    heading = {"run_id": run.run_id, "call": run.call, "started_at": run.started_at}
+                    connection.execute(schema.runs.insert().values(**heading, about=dict(run.about)))
+                    for batch in batches(_unit(run.run_id, position, unit) for position, unit in enumerate(plan)):
+                        connection.execute(schema.plan.insert(), batch)
         except sa.exc.IntegrityError as error:
+            known = {heading.run_id for heading in self.headings()}
+            taken = next((run for run in runs if run.run_id in known), runs[0])
             raise StoreError(
-                f"{self.url} already holds a run {run.run_id!r}: give another run_id or none, or go on with "
-                f"evaluate(..., resume={run.run_id!r})"
+                f"{self.url} already holds a run {taken.run_id!r}: give another run_id or none, or go on with "
+                f"evaluate(..., resume={taken.about.get('group', taken.run_id)!r})"
             ) from error
 
     def journal(self, run_id: str) -> Journal:

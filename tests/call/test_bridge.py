@@ -9,6 +9,7 @@ import signal
 import threading
 
 import pytest
+from desk import support_desk
 
 from labkit.call.bridge import run_sync
 
@@ -86,3 +87,16 @@ def test_a_forked_child_has_a_loop_of_its_own():
             os._exit(code)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_code_that_exits_does_not_end_the_loop():
+    """Whoever made the call gets the exit; the next call is answered."""
+
+    with pytest.raises(SystemExit):
+        run_sync(_exits())
+
+    assert support_desk()(text="still there?").ok
+
+
+async def _exits() -> None:
+    raise SystemExit(3)

@@ -77,7 +77,7 @@ def row(position: int, **changes: Any) -> StoredRow:
 
 def begun(store: RunStore, run_id: str = "r", *units: PlannedUnit, call: str = "c") -> None:
     run = StoredRun(run_id=run_id, call=call, started_at=f"2026-01-01T{run_id}", about={"model": "m"})
-    store.begin(run, units or [unit("a"), unit("b")])
+    store.begin([run], units or [unit("a"), unit("b")])
 
 
 def test_what_is_written_is_read(store: RunStore):

@@ -41,7 +41,9 @@ def test_repeats_are_averaged_within_their_case():
     expected = paired_t(*means)
     assert (seen.contrast.n, seen.contrast.test) == (40, "paired t")
     assert (seen.difference, seen.p_value) == pytest.approx((expected.mean, expected.p))
-    assert seen.interval == pytest.approx(expected.interval)
+    unseen = tango(0, 0, 40).high  # what was never seen is not impossible
+    assert seen.interval.low == pytest.approx(min(expected.low, expected.mean - unseen))
+    assert seen.interval.high == pytest.approx(max(expected.high, expected.mean + unseen))
 
 
 def test_few_repeated_cases_are_compared_by_every_flip_of_signs():
@@ -82,7 +84,8 @@ def test_agreement_throughout_is_not_certainty():
     """Five cases that never differ do not show that none will: the interval has a width."""
     seen = contrast([1.0] * 5, [1.0] * 5, list("abcde"), primary="paired_t")
 
-    assert seen.interval == pytest.approx((-0.522, 0.522), abs=0.001) and seen.p_value == 1.0
+    assert seen.interval == (-1.0, 1.0) and seen.p_value == 1.0  # five units: nothing could have been shown
+    assert contrast([1.0] * 30, [1.0] * 30, primary="paired_t").interval == pytest.approx((-0.116, 0.116), abs=0.001)
     assert rate_interval([1.0, 1.0], ["x", "x"]).low < 0.5
 
 
@@ -91,6 +94,34 @@ def test_the_same_loss_in_every_case_is_a_loss():
     seen = contrast([1.0] * 120, [0.5] * 120, primary="paired_t")
 
     assert seen.p_value < 0.001 and -0.6 < seen.interval.low < -0.5 < seen.interval.high < -0.4
+
+
+def test_one_answer_that_differs_does_not_make_the_others_certain():
+    """Thirty repeated cases that agree but for one answer are hardly more evidence than if they agreed throughout."""
+    seen = contrast([1.0] * 30, [1.0] * 29 + [0.5], primary="paired_t")
+
+    assert seen.interval.low < -0.12 and seen.interval.high > 0.09
+
+
+def test_test_and_interval_of_few_cases_agree():
+    """What the test cannot reject lies in the interval; five cases can show nothing at all."""
+    five = contrast([0.9, 0.8, 0.9, 1.0, 0.8], [0.2, 0.1, 0.3, 0.3, 0.2], primary="paired_t")
+    eight = contrast([1.0] * 8, [0.1, 0.2, 0.1, 0.3, 0.2, 0.1, 0.2, 0.3], primary="paired_t")
+
+    assert (five.p_value, five.interval, five.variance) == (2 / 32, (-1.0, 1.0), None)
+    assert eight.p_value == 2 / 256 and eight.interval.high < 0
+
+
+def test_a_gate_is_not_walked_around():
+    """Rows that nobody could judge, and scorers that are not the baseline's, keep it from passing, and are named."""
+    before = run_of([[True]] * 200)
+    lost, other = run_of([[True]] * 120 + [[None]] * 80, call="b"), run_of([[True]] * 200, scorers={"lenient": "1"})
+
+    unjudged = evals.Gate(margin=0.05, floors={"pass_rate": 0.9}).check(lost, baseline=before)
+    lenient = evals.Gate(margin=0.05).check(other, baseline=before)
+
+    assert unjudged.verdict == "inconclusive" and "80 of 200 rows could not be judged" in unjudged.reason
+    assert lenient.verdict == "inconclusive" and "not those of the baseline" in lenient.reason
 
 
 def test_slices_answer_to_their_number():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -291,3 +292,33 @@ def test_acknowledged_means_written(tmp_path: Path):
     evals.evaluate(support_desk(), cases(6), store=url, run_id="mine", concurrency=3, progress=Reading())
 
     assert len(seen) == 6 and all(stored >= shown for shown, stored in seen)
+
+
+def test_a_store_that_fails_is_no_failure_of_the_model(store: str):
+    """The run ends with the store's error and can go on; no row blames the call for it."""
+    desk, blocked = support_desk(lk.ScriptedModel(GOOD)), RunStore(store)
+    with RunStore(store) as broken:
+
+        class Breaks:
+            def show(self, tally: Tally) -> None:
+                if tally.done == 3:
+                    with sqlite3.connect(store.removeprefix("sqlite:///")) as db:
+                        db.execute("ALTER TABLE request_starts RENAME TO gone")
+
+        with pytest.raises(Exception, match="request_starts") as caught:
+            evals.evaluate(desk, cases(9), scorers=EXACT, concurrency=1, store=broken, run_id="mine", progress=Breaks())
+
+    assert any("3 of 9 cases are stored: go on with evaluate(..., resume='mine')" in n for n in caught.value.__notes__)
+    assert [fact.status for fact in blocked.facts("mine")] == ["ok"] * 3
+    blocked.close()
+
+
+def test_arms_are_begun_together_or_not_at_all(store: str):
+    """An id that one arm cannot have leaves nothing of the others; the message names what resumes them."""
+    arms = [support_desk(), support_desk().replace(name="other")]
+    evals.evaluate(arms[1:], cases(2), store=store, run_id="ab", progress=False)
+
+    with pytest.raises(StoreError, match=r"already holds a run 'ab/other'.*resume='ab'"):
+        evals.evaluate(arms, cases(2), store=store, run_id="ab", progress=False)
+    with RunStore(store) as kept:
+        assert [run.run_id for run in kept.headings()] == ["ab/other"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -79,12 +80,35 @@ def as_scorer(given: Scorer | Callable[[Case, Result[Any]], Any]) -> Scorer:
 
 
 async def ascore_case(scorer: Scorer, case: Case, result: Result[Any]) -> Score:
-    """Score one answer; a crash becomes a score that says so."""
+    """Score one answer; a crash becomes a score that says so.
+
+    A plain function is run on a thread: what it computes must not hold up the requests of other cases. A scorer that
+    crashes on an answer that is not there has met the call's failure, not one of its own: that scores 0.
+    """
     try:
-        given = scorer.score(case, result)
-        return await given if inspect.isawaitable(given) else given
-    except Exception as error:
-        return Score(value=None, passed=None, reason=f"scorer failed: {type(error).__name__}: {error}")
+        if isinstance(scorer, FunctionScorer) and not inspect.iscoroutinefunction(scorer.function):
+            given = await asyncio.to_thread(scorer.score, case, result)
+        else:
+            given = scorer.score(case, result)
+        return _checked(scorer.name, await given if inspect.isawaitable(given) else given)
+    except (Exception, SystemExit) as error:  # a notebook's check may well call sys.exit()
+        said = f"scorer failed: {type(error).__name__}: {error}"
+        if result.ok or type(error) is LookupError:  # the latter: the case expects nothing of the kind
+            return Score(value=None, passed=None, reason=said)
+        return Score(value=0.0, passed=False, reason=f"no value ({said})")
+
+
+def _checked(name: str, given: Any) -> Score:
+    """Give a score of Python's own types: NumPy's would be refused only when the row is stored."""
+    if not isinstance(given, Score):
+        raise TypeError(f"{name} gave a {type(given).__name__}: give a Score, or wrap a function in FunctionScorer")
+    value = None if given.value is None else float(given.value)
+    if value is not None and not 0.0 <= value <= 1.0:
+        raise ValueError(f"a score is from 0 to 1, {name} gave {value}")
+    return Score(
+        value=value, passed=None if given.passed is None else bool(given.passed), reason=str(given.reason),
+        cost_usd=None if given.cost_usd is None else float(given.cost_usd),
+    )  # fmt: skip
 
 
 def scorer_hash(scorer: Scorer) -> str:
