@@ -132,6 +132,9 @@ class Gate:
     def check(self, run: EvalRun, *, baseline: EvalRun | None = None) -> GateResult:
         """Judge *run*; without a *baseline* by the floors alone.
 
+        What would let a run pass by not being measured is not enough evidence: scorers that are not the baseline's, and
+        more rows that no scorer could judge than the margin allows.
+
         Raises:
             RunsDiffer: The runs cannot be paired.
             ValueError: There is nothing to judge by.

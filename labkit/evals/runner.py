@@ -100,7 +100,7 @@ def evaluate(
             the call's name behind the run id.
         dataset: What it is asked.
         scorers: Scorers, or functions of (case, result) that give a bool or a number in [0, 1].
-        concurrency: Most cases in flight. Fewer are while the provider answers 429.
+        concurrency: Most cases in flight. Fewer are while the provider answers 429 (not with *engine*).
         repeats: Times each case is asked.
         store: A store or its URL; None: what LABKIT_STORE says, else ``labkit.db`` in the working directory.
         run_id: One of your own, which must be new; None makes one.
