@@ -136,6 +136,13 @@ class Case(BaseModel):
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     checks: tuple[Check, ...] = ()
 
+    @field_validator("id", "cluster")
+    @classmethod
+    def _can_be_stored(cls, text: str | None) -> str | None:
+        if text is not None and "\x00" in text:
+            raise ValueError("holds a NUL character, which PostgreSQL cannot store: leave it out")
+        return text
+
     @property
     def hash(self) -> str:
         """SHA-256 of input, expectation and checks: what the case asks, whatever it is called."""

@@ -237,7 +237,8 @@ def _warnings(a: EvalRun, b: EvalRun, pairs: Paired, judged: int) -> list[str]:
     for run in (a, b):
         if run.unaccounted:
             found.append(
-                f"run {run.run_id} was cut off with {run.unaccounted} requests in flight: they may have cost more"
+                f"of {run.unaccounted} requests of run {run.run_id} no answer was kept, as it was cut off: "
+                "they may have cost more"
             )
     return found
 

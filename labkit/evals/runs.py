@@ -95,7 +95,8 @@ class EvalRun:
         elapsed_s: Wall time of the evaluation, over its sessions.
         primary_test: What a comparison will rest on; fixed before the first answer.
         brief: What comparisons need of the rows, where it is known without reading them.
-        unaccounted: Requests that were in flight when a session of the run was killed; they may have been billed.
+        unaccounted: Requests whose answers were not kept, because a session of the run was cut off; at most so many may
+            have been billed beside ``cost_usd``.
     """
 
     run_id: str

@@ -308,3 +308,10 @@ def test_a_changed_copy_of_a_case_has_a_hash_of_its_own():
     case = Case(id="a", input={"x": 1}, expected=2)
 
     assert case.hash != case.model_copy(update={"expected": 3}).hash == digest([{"x": 1}, 3])
+
+
+@pytest.mark.parametrize("part", ["id", "cluster"])
+def test_a_name_that_cannot_be_stored_is_refused(part: str):
+    """Before the run, not when PostgreSQL meets it."""
+    with pytest.raises(ValueError, match="holds a NUL character"):
+        Case(**({"id": "a", "input": {}} | {part: "a\x00b"}))
