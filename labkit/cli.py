@@ -104,7 +104,9 @@ def _run(given: argparse.Namespace) -> int:
     terminal.end()
     reason = " / ".join(night.reason.splitlines())  # a line of its own could be a command to whoever reads the log
     where = sys.stderr if night.exit else sys.stdout
-    _say(f"{night.verdict} after {night.elapsed_s:.0f} s: {reason}\nexecuted notebook: {night.executed}", file=where)
+    _say(f"{night.verdict} after {night.elapsed_s:.0f} s: {reason}", file=where)
+    if night.executed.is_file():
+        _say(f"executed notebook: {night.executed}", file=where)
     if night.exit:
         try:
             notify(
@@ -119,8 +121,9 @@ def _runs(given: argparse.Namespace) -> int:
     with _opened(given) as store:
         found = store.headings(call=given.call, limit=given.limit)
         blessed = {store.baseline(call) for call in {run.call for run in found}}
+        where = store.url
     if not found:
-        print("no runs yet" if given.call is None else f"no runs of {given.call!r} yet")
+        _say(f"no runs{'' if given.call is None else f' of {given.call}'} yet in {where}")
         return Exit.PASS
     rows: list[tuple[str, ...]] = [("run", "call", "started", "cases", "passed", "fallbacks", "p95", "cost", "")]
     rows += [_listed(run, "baseline" if run.run_id in blessed else "") for run in found]

@@ -235,7 +235,7 @@ def test_a_store_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     """And an empty one says so."""
     assert main(["runs", "--store", "nonsense"]) == 1
     assert main(["runs", "--store", f"sqlite:///{tmp_path}/new.db"]) == 0
-    assert capsys.readouterr().out == "no runs yet\n"
+    assert capsys.readouterr().out == f"no runs yet in sqlite:///{tmp_path}/new.db\n"
 
 
 def night(tmp_path: Path, name: str, *given: str) -> int:

@@ -166,7 +166,8 @@ def compare(a: EvalRun, b: EvalRun) -> Comparison:
     passed_a, passed_b = pairs.a.passed.tolist(), pairs.b.passed.tolist()
     judged = [n for n, (x, y) in enumerate(zip(passed_a, passed_b, strict=True)) if x == x and y == y]
     if not judged:
-        raise TooFewCases(f"no case was judged in both {a.run_id} and {b.run_id}: give scorers, and see their errors")
+        why = a.why_unjudged() or b.why_unjudged() or "there were no scorers"
+        raise TooFewCases(f"no case was judged in both {a.run_id} and {b.run_id}: {why}")
 
     def contrasted(chosen: Sequence[int]) -> Contrast:
         clusters = None if pairs.clusters is None else [pairs.clusters[n] for n in chosen]

@@ -31,7 +31,17 @@ from labkit.store.facts import Fact
 from labkit.store.journal import Journal
 from labkit.store.runs import RequestStart, RunStore
 
-__all__ = ["FIRST_WAIT_S", "LONGEST_WAIT_S", "Asked", "Crew", "Limits", "Unit", "answered", "is_away"]
+__all__ = [
+    "FIRST_WAIT_S",
+    "LONGEST_WAIT_S",
+    "Asked",
+    "Crew",
+    "Limits",
+    "Unit",
+    "answered",
+    "is_away",
+    "stop_without_access",
+]
 
 _AWAY = frozenset({"rate_limited", "breaker_open"})
 
@@ -236,6 +246,8 @@ class Crew:
                 raise self.stopped
             await self._while_open(call)
             result = await self._in_turn(call, unit)
+            if self.limits.patience_s:
+                stop_without_access(call.model, result)
             if not is_away(result) or self.limits.patience_s == 0:
                 self.answered_at = time.monotonic()
                 return result
@@ -289,6 +301,16 @@ async def answered(unit: Unit, result: Result[Any], judges: Sequence[Scorer]) ->
 def is_away(result: Result[Any]) -> bool:
     """Say whether the provider could not answer: that says nothing about the case."""
     return result.reason is not None and result.reason.outcome in _AWAY
+
+
+def stop_without_access(model: str, result: Result[Any]) -> None:
+    """Stop at a missing or wrong key: no case would be answered, and a gate would take that for worse answers.
+
+    Raises:
+        RunStopped: The provider does not let this caller in.
+    """
+    if result.reason is not None and result.reason.outcome == "auth":
+        raise RunStopped(f"{model}: {result.reason.message}")
 
 
 def _cost_of(row: Row) -> float | None:

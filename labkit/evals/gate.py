@@ -66,7 +66,10 @@ class GateResult:
     def reason(self) -> str:
         """The checks that kept it from passing, or that all passed, in one line."""
         held = [check.message for check in self.checks if check.verdict == self.verdict != "pass"]
-        return "; ".join(held) or "; ".join(check.message for check in self.checks)
+        said = held or [check.message for check in self.checks]
+        if self.baseline_id is None:
+            said.append(f"no baseline to compare with: labkit bless {self.run_id} makes this run one")
+        return "; ".join(said)
 
     def write(self, path: str | Path) -> Path:
         """Write the result as JSON to *path*, making its folder."""
@@ -123,6 +126,9 @@ class Gate:
     def __post_init__(self) -> None:
         if not 0.0 <= self.margin < 1.0:
             raise ValueError(f"Gate(margin={self.margin}): give a share from 0 to below 1; 0.02 is two points")
+        for name, limit in self.floors.items():
+            if name.endswith("_rate") and not 0.0 <= limit <= 1.0:
+                raise ValueError(f"Gate(floors=...): {name}={limit:g} is a share from 0 to 1; 0.7 is 70%")
         unknown = set(self.floors) - set(_MEASURES)
         if unknown:
             raise ValueError(

@@ -169,6 +169,10 @@ async def _evaluate(
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names) or not arms:
         raise ValueError(f"arms {names}: give at least one call, and each a name of its own: call.replace(name=...)")
+    if not isinstance(dataset, Dataset):
+        raise TypeError(f"a {type(dataset).__name__} is no Dataset: Dataset.load(path), or Dataset([Case(...), ...])")
+    if isinstance(options.scorers, str) or not isinstance(options.scorers, Sequence):
+        raise TypeError(f"scorers={options.scorers!r}: give a list, also of one")
     judges = [as_scorer(scorer) for scorer in options.scorers]
     hashes = {judge.name: scorer_hash(judge) for judge in judges}
     if len(hashes) < len(judges):

@@ -61,11 +61,11 @@ class Row:
 
     @property
     def passed(self) -> bool | None:
-        """Every scorer passed; None when any could not tell, or nothing was scored."""
+        """Every scorer passed; None when one could not tell and none failed it, or nothing was scored."""
         verdicts = [score.passed for score in self.scores.values()]
-        if not verdicts or None in verdicts:
-            return None
-        return all(verdicts)
+        if False in verdicts:
+            return False
+        return None if not verdicts or None in verdicts else True
 
 
 def fact_of(row: Row) -> Fact:
@@ -184,6 +184,15 @@ class EvalRun:
         cost: float | None = self.summary["cost_usd"]
         return cost
 
+    def why_unjudged(self) -> str:
+        """Quote the scorer that could not judge the first row without a verdict; "" where there is none."""
+        for n, fact in enumerate(self.facts):
+            if fact.passed is None:
+                for name, score in self.rows[n].scores.items():
+                    if score.passed is None:
+                        return f"{name}: {score.reason}"
+        return ""
+
     def row(self, case_id: str) -> Row:
         """Give the first row of a case.
 
@@ -207,7 +216,7 @@ class EvalRun:
 
     def _said(self) -> str:
         if self.pass_rate is None or self.pass_interval is None:
-            rate = f"{len(self.facts)} rows, not scored"
+            rate = f"{len(self.facts)} rows, not scored" + (f" ({self.why_unjudged()})" if self.scorers else "")
         else:
             low, high = self.pass_interval
             interval = f"95% interval {low:.1%} to {high:.1%}"

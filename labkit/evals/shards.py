@@ -21,7 +21,7 @@ from labkit.call.result import Result
 from labkit.call.watch import before_request
 from labkit.errors import MissingDependency, RunStopped
 from labkit.evals.case import Case
-from labkit.evals.crew import FIRST_WAIT_S, LONGEST_WAIT_S, Unit, answered, is_away
+from labkit.evals.crew import FIRST_WAIT_S, LONGEST_WAIT_S, Unit, answered, is_away, stop_without_access
 from labkit.evals.runs import Row
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes, sen
         sent[unit.position] += max(1, requests)
         if crew.pacer is not None:
             crew.pacer.settle_result(charges[n], row.result)
+        if crew.limits.patience_s:
+            stop_without_access(crew.calls[arm].model, row.result)
         if is_away(row.result) and crew.limits.patience_s:
             if row.result.cost_usd:  # a fallback answered, and is not kept
                 crew.spent.pay(row.result.cost_usd, crew.calls[arm].model)

@@ -22,7 +22,7 @@ class Fact(NamedTuple):
     A tuple and no dataclass: 200,000 of them are made while somebody waits for a comparison.
 
     Args:
-        passed: Every scorer passed; None when any could not tell, or nothing was scored.
+        passed: Every scorer passed; None when one could not tell and none failed it, or nothing was scored.
         degraded: The main path did not answer.
         schema_valid: Every answer of the model fitted the schema at the first go.
         elapsed_s: Until the result.

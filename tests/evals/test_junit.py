@@ -34,7 +34,7 @@ def test_there_is_a_testcase_for_each_case_and_each_check(tmp_path: Path):
 
 def test_whatever_a_model_says_the_file_is_xml(tmp_path: Path):
     """Markup, quotes and control characters are text, or replaced."""
-    run = hostile_run("</failure>&\"'<![CDATA[\x00\x1b\uffff]]>")
+    run = hostile_run("</failure>&\"'<![CDATA[\x01\x1b\uffff]]>")
 
     root = ET.parse(write_junit(tmp_path / "junit.xml", [run, run])).getroot()
 

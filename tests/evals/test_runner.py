@@ -10,7 +10,7 @@ from desk import GOOD, STOLEN, Triage, support_desk
 
 import labkit as lk
 from labkit import evals
-from labkit.errors import DatasetInvalid, RunsDiffer, StoreError, TooFewCases
+from labkit.errors import DatasetInvalid, ModelError, RunsDiffer, RunStopped, StoreError, TooFewCases
 from labkit.evals.progress import Tally
 from labkit.store.runs import RunStore
 
@@ -236,6 +236,47 @@ def test_a_baseline_moves_only_when_blessed(store: str):
         kept.bless(run.run_id)
         assert kept.baseline("triage") == run.run_id
     kept.close()
+
+
+def test_slips_are_named_before_anything_is_asked(store: str):
+    """A class for a scorer, a path for a dataset, a lone scorer, percent for a share."""
+    model = lk.ScriptedModel(GOOD)
+    desk: Any = support_desk(model)
+    for given, said in (
+        ({"scorers": [evals.ExactMatch]}, r"ExactMatch is a class: give a scorer made of it, ExactMatch\(...\)"),
+        ({"scorers": ["exact"]}, "'exact' is no scorer"),
+        ({"scorers": evals.ExactMatch("intent")}, "give a list, also of one"),
+        ({"dataset": "cases.yaml"}, r"a str is no Dataset: Dataset.load\(path\)"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            evals.evaluate(desk, **({"dataset": cases(), "store": store, "progress": False} | given))
+    with pytest.raises(ValueError, match="pass_rate=70 is a share from 0 to 1"):
+        evals.Gate(floors={"pass_rate": 70})
+    assert model.requests == []
+
+
+def test_a_missing_key_is_no_failing_model(store: str):
+    """The evaluation stops and says so: a gate would take the fallback's answers for worse ones."""
+    locked = lk.ScriptedModel(ModelError("there is no API key: set X", outcome="auth"))
+    desk = support_desk(locked, fallbacks=[lk.SafeDefault(Triage(intent="card_arrival", urgency=1))])
+
+    with pytest.raises(RunStopped, match=r"there is no API key: set X. 0 of 4 cases are stored"):
+        evals.evaluate(desk, cases(), scorers=EXACT, store=store, progress=False)
+
+
+def test_what_one_scorer_failed_another_cannot_save(store: str):
+    """A verdict of False stands, whatever the others could not tell; without any verdict the reason is quoted."""
+
+    def broken(case: evals.Case, result: lk.Result[Any]) -> bool:
+        raise KeyError("colour")
+
+    wrong = evals.evaluate(support_desk(STOLEN), cases(), scorers=[*EXACT, broken], store=store, progress=False)
+    right = evals.evaluate(support_desk(), cases(), scorers=[*EXACT, broken], store=store, progress=False)
+
+    assert (wrong.pass_rate, right.pass_rate) == (0.0, None)
+    assert "4 rows, not scored (broken: scorer failed: KeyError: 'colour')" in repr(right)
+    with pytest.raises(TooFewCases, match="broken: scorer failed"):
+        evals.compare(right, right)
 
 
 def test_an_empty_dataset_is_refused():

@@ -75,7 +75,15 @@ class FunctionScorer:
 
 
 def as_scorer(given: Scorer | Callable[[Case, Result[Any]], Any]) -> Scorer:
-    """Give a function the shape of a scorer."""
+    """Give a function the shape of a scorer.
+
+    Raises:
+        TypeError: Neither a scorer nor a function.
+    """
+    if isinstance(given, type):
+        raise TypeError(f"{given.__name__} is a class: give a scorer made of it, {given.__name__}(...)")
+    if not isinstance(given, Scorer) and not callable(given):
+        raise TypeError(f"{given!r} is no scorer: give one, or a function of (case, result)")
     return given if isinstance(given, Scorer) else FunctionScorer(given)
 
 
