@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Nothing is resolved here: a release that came out today, or a folder of other wheels, changes nothing.
+INSTALL = $(BIN)/python -m pip install --quiet --no-deps --require-hashes
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: setup demo test lab lint bench browser lock clean
@@ -13,8 +15,9 @@ setup: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit("labkit needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)" if sys.version_info < (3, 11) else 0)'
 	@echo "Making .venv: about 90 seconds the first time."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(INSTALL) -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check
 	@touch $@
 
 demo: setup

@@ -149,7 +149,7 @@ class MissingDependency(LabkitError, ImportError):
     """
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'labkit[{extra}]'")
+        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'labkit-llm[{extra}]'")
         self.package = package
         self.extra = extra
 

@@ -1,6 +1,6 @@
 """Traces and metrics through OpenTelemetry: one span a call, one for each attempt, under the names of one table.
 
-On wherever the application itself has loaded OpenTelemetry (``labkit[otel]``); labkit never loads it. What goes out is
+On wherever the application itself has loaded OpenTelemetry (``labkit-llm[otel]``); labkit never loads it. What goes out is
 what a record without content holds: no prompt, no answer, nothing that is marked sensitive.
 
     span                     kind       what

@@ -32,7 +32,7 @@ def test_without_litellm_the_definition_fails_and_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
     assert "MissingDependency: model 'anthropic/claude-sonnet-4-5' needs litellm" in done.stderr
-    assert "pip install 'labkit[litellm]'" in done.stderr
+    assert "pip install 'labkit-llm[litellm]'" in done.stderr
 
 
 def test_loading_it_changes_nothing_and_says_nothing(tmp_path: Path):

@@ -28,7 +28,7 @@ NEEDED = (
 )
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"LiteLLM's proxy needs {', '.join(MISSING)}: pip install 'labkit[dev]'"
+    bool(MISSING), reason=f"LiteLLM's proxy needs {', '.join(MISSING)}: pip install 'labkit-llm[dev]'"
 )
 
 SERVE = """
