@@ -12,8 +12,9 @@ import pydantic
 
 from labkit.call.breaker import Circuit
 from labkit.call.context import Source
+from labkit.call.description import describe
 from labkit.call.fallback import Apology, RulesBased, SafeDefault, Stale
-from labkit.call.fingerprint import describe, digest
+from labkit.call.fingerprint import digest
 from labkit.call.flags import Flag, Flags
 from labkit.call.health import Health, health_of
 from labkit.call.limiter import Limiter
