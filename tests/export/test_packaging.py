@@ -28,6 +28,8 @@ from labkit.export.imports import imported_modules
 from labkit.export.requirements import Requirement
 from labkit.export.wheel import runtime_wheel
 
+LARGE = "another Python is tested without litellm, which is 200 MB"
+
 
 def test_a_new_export_replaces_the_one_before(notebook):
     """What the old one had and the new one does not is gone."""
@@ -187,6 +189,7 @@ def test_the_package_installs_and_answers_like_the_live_call(notebook, tmp_path)
 
 def test_a_call_that_needs_litellm_asks_for_it(notebook):
     """A service that installs the package can reach the provider."""
+    pytest.importorskip("litellm", reason=LARGE)
     exported = notebook.call("fallbacks=['anthropic/claude-3-5-haiku-latest']").package()
 
     assert requirements(exported)[0] == "labkit-llm[litellm]>=0.1,<0.2"
@@ -194,6 +197,7 @@ def test_a_call_that_needs_litellm_asks_for_it(notebook):
 
 def test_a_variant_asks_for_what_it_needs(notebook):
     """The flag may choose it on the first day."""
+    pytest.importorskip("litellm", reason=LARGE)
     notebook.call("flags={'model': {'ours': {}, 'theirs': {'model': 'anthropic/claude-3-5-haiku-latest'}}}")
 
     assert requirements(notebook.package())[0] == "labkit-llm[flags,litellm]>=0.1,<0.2"
