@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import pydantic
@@ -13,9 +14,10 @@ __all__ = ["Revalidator", "differences", "equal"]
 
 # What stands beside schemas in a core schema and may look like one.
 _NO_SCHEMAS = frozenset({"serialization", "metadata", "default", "expected", "config", "cls"})
-# What a validator that was written for JSON data raises when it meets an instance; ValueError and AssertionError are a
-# verdict.
+# What a validator that was written for JSON data raises when it meets an instance. A ValueError is its verdict, unless
+# the value is nothing that JSON could be: then it only says that it wants JSON.
 _NOT_FOR_INSTANCES = (TypeError, AttributeError, LookupError)
+_DATA = (str, int, float, list, dict)
 
 
 class Revalidator:
@@ -36,8 +38,13 @@ class Revalidator:
             pydantic.ValidationError: It is none.
         """
         if self._validator is None:  # made when it is first needed: few calls do
-            self._validator = SchemaValidator(_looking_into(self._adapter.core_schema))
+            self._validator = _built(_looking_into(self._adapter.core_schema))
         return self._validator.validate_python(value, by_name=True, by_alias=True)
+
+
+def _built(schema: Any) -> SchemaValidator:
+    # A model's own validator would be put in the place of the schema, and it takes any instance as it is.
+    return SchemaValidator(schema, _use_prebuilt=False)
 
 
 def _looking_into(node: Any) -> Any:
@@ -52,10 +59,11 @@ def _looking_into(node: Any) -> Any:
     made = {name: part if name in _NO_SCHEMAS else _looking_into(part) for name, part in node.items()}
     if kind in ("model", "dataclass"):
         made["revalidate_instances"] = "always"
-    elif kind == "json":
+        return _without_cached(made) if kind == "model" and _has_cached(made["cls"]) else made
+    if kind == "json":
         inner = made.get("schema", core_schema.any_schema())
         return {**inner, "ref": made["ref"]} if "ref" in made else inner
-    elif kind in ("function-before", "function-plain", "function-wrap"):
+    if kind in ("function-before", "function-plain", "function-wrap"):
         made["function"] = {**node["function"], "function": _tolerant(node["function"]["function"], kind)}
     return made
 
@@ -65,9 +73,33 @@ def _tolerant(function: Callable[..., Any], kind: str) -> Callable[..., Any]:
         try:
             return function(value, *rest)
         except _NOT_FOR_INSTANCES:
-            return rest[0](value) if kind == "function-wrap" else value
+            pass
+        except ValueError:
+            if value is None or isinstance(value, _DATA):
+                raise
+        return rest[0](value) if kind == "function-wrap" else value
 
     return validate
+
+
+def _has_cached(cls: type[pydantic.BaseModel]) -> bool:
+    return any(isinstance(part, cached_property) for base in cls.__mro__ for part in vars(base).values())
+
+
+def _without_cached(model: dict[str, Any]) -> Any:
+    """Leave out what an instance has computed and remembered: it lies beside the fields, and is none."""
+    cls = model["cls"]
+
+    def only_fields(value: Any) -> Any:
+        if not isinstance(value, cls):
+            return value
+        copied = value.model_copy()
+        for name in copied.__dict__.keys() - cls.model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
+    ref = model.pop("ref", None)
+    return core_schema.no_info_before_validator_function(only_fields, model, ref=ref)
 
 
 def equal(one: Any, other: Any) -> bool:

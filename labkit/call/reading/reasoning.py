@@ -7,19 +7,11 @@ from dataclasses import dataclass
 
 from labkit.call.reading.json_text import EXACT
 from labkit.call.reading.lenient import Unreadable, read_lenient
+from labkit.call.reading.tags import TAG, ends
 
-__all__ = ["OPENINGS", "Thoughts", "UnclosedReasoning", "without_reasoning"]
+__all__ = ["Thoughts", "UnclosedReasoning", "without_reasoning"]
 
-# <think>, <thinking>, <reasoning> and what other families of models write instead; with attributes or blanks, in any
-# case. "[THINK]" is Mistral's, "◁think▷" Kimi's, "<seed:think>" ByteDance's.
-_NAME = r"(?:\w{1,20}:)?(?:think|thinking|thought|thoughts|reasoning)"
-_TAG = re.compile(
-    rf"<[ \t]{{0,4}}(?P<ends>/?)[ \t]{{0,4}}{_NAME}(?:\s[^<>]{{0,200}}?)?[ \t]{{0,4}}(?P<empty>/?)>"
-    r"|\[(?P<ends_square>/?)THINK\]"
-    r"|◁(?P<ends_kimi>/?)think▷",
-    re.IGNORECASE,
-)
-OPENINGS = ("<", "[", "◁")
+_MARKS = ("<", "[", "◁")
 _VALUE = re.compile(r"[{\[\"]")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
@@ -57,7 +49,7 @@ def without_reasoning(text: str, *, is_text: bool) -> Thoughts | None:
     Raises:
         UnclosedReasoning: A block has no end.
     """
-    tags = [tag for tag in _TAG.finditer(text) if tag] if any(mark in text for mark in OPENINGS) else []
+    tags = [tag for tag in TAG.finditer(text) if tag] if any(mark in text for mark in _MARKS) else []
     if not tags:
         return None
     is_spoken_of = _in_code if is_text else _Values(text).hold
@@ -67,7 +59,7 @@ def without_reasoning(text: str, *, is_text: bool) -> Thoughts | None:
     opened: int | None = None
     for tag in tags:
         if opened is not None:
-            if _ends(tag):
+            if ends(tag):
                 taken.append(text[opened : tag.end()])
                 at, opened = tag.end(), None
             continue
@@ -75,7 +67,7 @@ def without_reasoning(text: str, *, is_text: bool) -> Thoughts | None:
         if not is_leading and is_spoken_of(text, tag.start()):
             continue
         kept.append(text[at : tag.start()])
-        if _ends(tag):  # nothing opened it: the chat template did, and all of it was thought
+        if ends(tag):  # nothing opened it: the chat template did, and all of it was thought
             taken = [text[: tag.end()]]
             kept = []
             at = tag.end()
@@ -91,10 +83,6 @@ def without_reasoning(text: str, *, is_text: bool) -> Thoughts | None:
         return None
     kept.append(text[at:])
     return Thoughts(answer="".join(kept).strip(), taken="".join(taken))
-
-
-def _ends(tag: re.Match[str]) -> bool:
-    return bool(tag["ends"] or tag["ends_square"] or tag["ends_kimi"])
 
 
 def _in_code(text: str, at: int) -> bool:
