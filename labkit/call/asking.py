@@ -86,7 +86,9 @@ async def _judge(
             raise StepFailed(
                 journal.failure("truncated", "the answer was cut off at the token limit; raise Model(max_tokens=)")
             )
-    text, guarded = completion.text, _UNTOUCHED
+        # guards judge what may be served, and of what was thought aloud nothing is
+        text, thoughts = plan.output.answer_in(completion.text)
+    guarded = _UNTOUCHED
     if plan.guards:
         with journal.step("rules"):
             text, guarded = await apply_guards(plan.guards, text, timeout_s)
@@ -103,7 +105,7 @@ async def _judge(
         value=value,
         source="model" if seat is plan.seat else "fallback_model",
         confidence=confidence if confidence is not None else _mean_probability(completion),
-        repairs=guarded + repairs + fixes,
+        repairs=thoughts + guarded + repairs + fixes,
     )
 
 

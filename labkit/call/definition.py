@@ -140,6 +140,8 @@ def define(name: str, parts: Parts) -> Definition:
     _check(name, parts)
     policy = parts.policy or Policy()
     output = OutputType(parts.output)
+    if policy.cache is not None:
+        output.check_keepable(name)
     seat = Seat.of(parts.model, policy)
     rungs = tuple(_rung(name, rung, output, policy) for rung in parts.fallbacks)
     _check_prices(name, policy, [seat, *(rung for rung in rungs if isinstance(rung, Seat))])
