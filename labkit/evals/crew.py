@@ -11,7 +11,7 @@ import platform
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -177,14 +177,15 @@ class Crew:
                 f"{self._count.done} of {self._count.total} cases are stored: go on with "
                 f"evaluate(..., resume={self.group!r})"
             )
-            if isinstance(failure, StoreError):  # which keeps no time, either
-                raise StoreError(f"run {self.group!r} stopped: {failure} {said}, once the store takes it") from failure
-            for run_id in self.run_ids:
-                self.store.pause(run_id, self._count.elapsed_s())
+            # a store that fails may not keep the time, either: that is not the news
+            with suppress(StoreError) if isinstance(failure, StoreError) else nullcontext():
+                for run_id in self.run_ids:
+                    self.store.pause(run_id, self._count.elapsed_s())
             if isinstance(failure, RunStopped):
                 raise RunStopped(f"{failure}. {said}") from failure
-            failure.add_note(said)
-            raise
+            named = StoreError(f"run {self.group!r}: {failure}") if isinstance(failure, StoreError) else failure
+            named.add_note(said)
+            raise named from failure.__cause__
         finally:
             for journal in journals:
                 await journal.close()

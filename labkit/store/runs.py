@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.call.record import now
-from labkit.errors import StoreError
+from labkit.errors import StoreError, StoreGone
 from labkit.store import schema
 from labkit.store.batches import batches
 from labkit.store.briefs import facts_in
@@ -79,11 +79,18 @@ class RunStore:
         self._write(run_id, rows, [])
 
     def finish(self, run_id: str, elapsed_s: float) -> None:
-        """Mark a run as finished now, with what it came to; *elapsed_s* is added to that of its earlier sessions."""
-        summary = summary_of(self.facts(run_id))
-        with self._db.write() as connection:
-            connection.execute(_one(run_id).values(finished_at=now(), summary=summary))
-            connection.execute(_one(run_id).values(elapsed_s=_longer(elapsed_s)))
+        """Mark a run as finished now, with what it came to; *elapsed_s* is added to that of its earlier sessions.
+
+        Raises:
+            StoreGone: The store was deleted or replaced since it was opened, and the run with it.
+        """
+        try:
+            summary = summary_of(self.facts(run_id))
+            with self._db.write() as connection:
+                connection.execute(_one(run_id).values(finished_at=now(), summary=summary))
+                connection.execute(_one(run_id).values(elapsed_s=_longer(elapsed_s)))
+        except StoreGone as gone:
+            raise StoreGone(f"run {run_id!r} stopped: {gone}") from gone
 
     def pause(self, run_id: str, elapsed_s: float) -> None:
         """Keep the time that an unfinished session took."""

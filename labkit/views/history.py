@@ -218,7 +218,7 @@ class HistoryView:
         items = []
         for at, number in reversed(listed):
             point = self.history.points[at]
-            when = h("span", f" {point.started_at[:10]} UTC, run {point.run_id}", class_="lk-mut")
+            when = h("span", f" {point.started_at[:10]}, run {point.run_id}", class_="lk-mut")
             items.append(h("div", h("b", number), h("span", ", ".join(point.changes), when)))
         left_out = len(self._changed) - len(listed)
         more = h("div", h("b"), f"{count(left_out, 'earlier change')} not listed", class_="lk-mut")
