@@ -412,7 +412,7 @@ alike = fields.flatmap(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(derandomize=True, max_examples=250, deadline=None)
 @given(given_cases=datasets | alike, ending=st.sampled_from([".jsonl", ".csv", ".parquet"]))
 @example(given_cases=[Case(id="a", input={"text": "x\ry"})], ending=".csv")
 @example(given_cases=[Case(id="a", input={"a;b;c;d": "x"})], ending=".csv")
