@@ -70,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
         "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
         help="for the cell tagged 'parameters'; numbers, True, False and None are read as such",
     )  # fmt: skip
+    run.add_argument(
+        "-r", "--raw", nargs=2, action="append", default=[], metavar=("NAME", "TEXT"), dest="raw",
+        help="as -p, but the text as it stands: 007 or 123e4567 stay what they are",
+    )  # fmt: skip
+    run.add_argument("--kernel", metavar="NAME", help="a Jupyter kernel, instead of the one the notebook names")
     run.add_argument("--out", required=True, help="where gate.json, the report and the executed notebook go")
     run.add_argument("--strict", action="store_true", help="end with 3 when the evidence is not enough")
 
@@ -102,9 +107,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(given: argparse.Namespace) -> int:
-    parameters = {name: _value(text) for name, text in given.parameters}
+    parameters = {name: _value(text) for name, text in given.parameters} | dict(given.raw)
     terminal = _Line()
-    night = run_night(given.notebook, given.out, parameters=parameters, strict=given.strict, watch=terminal.show)
+    night = run_night(
+        given.notebook, given.out, parameters=parameters, kernel=given.kernel, strict=given.strict, watch=terminal.show
+    )
     terminal.end()
     reason = " / ".join(night.reason.splitlines())  # a line of its own could be a command to whoever reads the log
     where = sys.stderr if night.exit else sys.stdout

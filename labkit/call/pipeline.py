@@ -30,6 +30,7 @@ from labkit.call.spend import Purse
 from labkit.call.steps import StepFailed
 from labkit.call.streaming import Emit, Presenter
 from labkit.call.trip import Question, Trip
+from labkit.call.watch import kept_apart
 from labkit.errors import ReplayMissed
 from labkit.models.protocol import Usage
 
@@ -158,7 +159,7 @@ async def _read_flags(trip: Trip) -> None:
                 raise StepFailed(
                     Reason(step="model", outcome="disabled", message=f"flag {reading.key} is off ({reading.reason})")
                 )
-        chosen = tuple(str(reading.value) for reading in trip.flags if isinstance(reading.value, str))
+        chosen = {reading.key: reading.value for reading in trip.flags if isinstance(reading.value, str)}
         if chosen:
             trip.plan = trip.plan.variant(chosen)
 
@@ -198,10 +199,12 @@ async def _cached_or_asked(trip: Trip, question: Question) -> Answer:
     if answer is not None:
         return answer
     if cache.replays:
+        apart = kept_apart.get()
+        which = f" ({apart})" if apart else ""
         raise ReplayMissed(
-            f"{trip.plan.name}: {cache.place} holds no answer to this question: it was never recorded, or the prompt, "
-            "model, schema or rules have changed since. Record it anew with Cache(path=..., ttl_s=math.inf) "
-            "and a model that answers."
+            f"{trip.plan.name}: {cache.place} holds no answer to this question{which}: it was never recorded, or the "
+            "prompt, model, schema or rules have changed since. Record it anew with "
+            "Cache(path=..., ttl_s=math.inf) and a model that answers."
         )
     form: Any = UNKEPT
 
@@ -276,7 +279,7 @@ async def _fallbacks(trip: Trip) -> Answer | None:
 def _cache_key(plan: Definition, question: Question) -> str:
     """Everything an accepted answer depends on."""
     messages = [(message.role, message.content) for message in question.messages]
-    return hashlib.sha256(plan.cache_scope.encode() + to_json(messages)).hexdigest()
+    return hashlib.sha256(kept_apart.get().encode() + plan.cache_scope.encode() + to_json(messages)).hexdigest()
 
 
 def _result(trip: Trip, answer: Answer | None, reason: Reason | None) -> Result[Any]:

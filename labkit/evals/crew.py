@@ -19,7 +19,7 @@ from labkit.call.guarded import GuardedCall
 from labkit.call.health import circuits
 from labkit.call.record import now
 from labkit.call.result import Result
-from labkit.call.watch import before_request
+from labkit.call.watch import before_request, kept_apart
 from labkit.errors import RunStopped, StoreError, StoreGone
 from labkit.evals.case import Case
 from labkit.evals.pacing import AdaptiveLimit, Pacer, Rate
@@ -65,12 +65,23 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One case and repeat for one arm, and its position in that arm's plan."""
+    """One case and repeat for one arm, and its position in that arm's plan.
+
+    Args:
+        twin: How many arms before this one ask the model the same.
+    """
 
     arm: int
     position: int
     case: Case
     repeat: int
+    twin: int = 0
+
+    @property
+    def apart(self) -> str:
+        """What keeps its answers from being those of another unit that asks the same; "" for the first to ask."""
+        twin = f"arm {self.twin + 1} of its kind" if self.twin else ""
+        return ", ".join(part for part in (f"repeat {self.repeat}" if self.repeat else "", twin) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +226,7 @@ class Crew:
         try:
             for unit in waiting:
                 sent = 0
+                kept_apart.set(unit.apart)  # for judges as well: what they keep is a repeat's own, too
                 self.spent.enter(self.calls[unit.arm].model)
                 try:
                     result = await self._patiently(unit)

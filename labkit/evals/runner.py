@@ -105,7 +105,8 @@ def evaluate(
         dataset: What it is asked.
         scorers: Scorers, or functions of (case, result) that give a bool or a number in [0, 1].
         concurrency: Most cases in flight. Fewer are while the provider answers 429 (not with *engine*).
-        repeats: Times each case is asked.
+        repeats: Times each case is asked. A repeat is never answered from what the call's cache kept of another, nor
+            an arm from what it kept of an arm before it; what it kept of the same repeat in an earlier run counts.
         store: A store, its URL (``sqlite:///runs.db``, four slashes before an absolute path), or the path of its file;
             None: what LABKIT_STORE says, else ``labkit.db`` in the project's folder, see ``labkit.store.places``.
         run_id: One of your own, which must be new; None makes one.
@@ -194,8 +195,9 @@ async def _evaluate(
             _begun(kept, headings, dataset, options.repeats) if options.resume is None else _resumed(kept, headings)
         )
         # case by case over the arms: whatever the hour does to the provider, it does to all of them
+        twins = _twins(arms)
         units = [
-            Unit(arm=n, position=position, case=case, repeat=repeat)
+            Unit(arm=n, position=position, case=case, repeat=repeat, twin=twins[n])
             for case in dataset
             for repeat in range(options.repeats)
             for n, run in enumerate(started)
@@ -224,6 +226,11 @@ async def _evaluate(
     finally:
         if kept is not options.store:
             kept.close()
+
+
+def _twins(arms: Sequence[GuardedCall[Any]]) -> list[int]:
+    """Count for each arm those before it that ask the same: their answers could be kept, and given again as its own."""
+    return [sum(arm.asks_as(other) for other in arms[:n]) for n, arm in enumerate(arms)]
 
 
 def load_run(run_id: str, *, store: StoreLike = None) -> EvalRun:
