@@ -1,7 +1,7 @@
 """Traces and metrics through OpenTelemetry: one span a call, one for each attempt, under the names of one table.
 
-On wherever the application itself has loaded OpenTelemetry (``labkit-llm[otel]``); labkit never loads it. What goes out is
-what a record without content holds: no prompt, no answer, nothing that is marked sensitive.
+On wherever the application itself has loaded OpenTelemetry (``labkit-llm[otel]``); labkit never loads it. What goes out
+is what a record without content holds: no prompt, no answer, nothing that is marked sensitive.
 
     span                     kind       what
     guard <call>             INTERNAL   the whole call; current while it runs, so that spans of sources lie within it

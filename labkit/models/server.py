@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import hmac
 import json
+import signal
 import threading
 import time
 from collections import Counter, deque
@@ -296,7 +297,7 @@ class ModelServer:
 
 
 def main() -> None:
-    """Serve a model in the foreground until interrupted."""
+    """Serve a model in the foreground until it is interrupted or told to end."""
     parser = argparse.ArgumentParser(prog="python -m labkit.models.server", description=main.__doc__)
     parser.add_argument("--model", default="offline/nearest", help="who answers (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
@@ -311,6 +312,9 @@ def main() -> None:
     except (TypeError, ValueError) as error:
         parser.error(f"--fault: {error}; the kinds are {', '.join(get_args(FaultKind))}")
     server = ModelServer(given.model, faults=faults, port=given.port)
+    # Set, not inherited: a shell starts what it puts into the background with SIGINT ignored.
+    for stops in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stops, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), server:
         print(f"serving {given.model} at {server.base_url}, stop with Ctrl-C", flush=True)
         threading.Event().wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -278,16 +280,32 @@ def test_a_taken_port_is_an_error_at_start():
             ModelServer(ScriptedModel("x"), port=port).start()
 
 
-def test_it_runs_from_the_command_line():
-    """For a browser, curl, or another language's client."""
-    command = [sys.executable, "-m", "labkit.models.server", "--port", "0", "--fault", "error_503=1"]
+@contextlib.contextmanager
+def _served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server on the command line and its address; it does not outlive the block."""
+    command = [sys.executable, "-m", "labkit.models.server", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        url = process.stdout.readline().split(" at ")[1].split(",")[0]
-        with pytest.raises(urllib.error.HTTPError, match="503"):
-            _get_completion(url)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        try:
+            yield process, process.stdout.readline().split(" at ")[1].split(",")[0]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN], ids=["terminal", "background"])
+@pytest.mark.parametrize("stops", [signal.SIGINT, signal.SIGTERM])
+def test_it_runs_from_the_command_line(stops: signal.Signals, inherited: signal.Handlers):
+    """For a browser, curl, or another language's client; Ctrl-C and a supervisor's SIGTERM end it, also where a shell
+    put it into the background and so had it ignore interrupts."""
+    before = signal.signal(signal.SIGINT, inherited)
+    try:
+        with _served("--fault", "error_503=1") as (process, url):
+            with pytest.raises(urllib.error.HTTPError, match="503"):
+                _get_completion(url)
+            process.send_signal(stops)
+            assert process.wait(30) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _get_completion(url: str) -> None:
