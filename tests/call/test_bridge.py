@@ -7,7 +7,6 @@ import contextvars
 import os
 import signal
 import threading
-from collections.abc import Iterator
 
 import pytest
 from desk import support_desk
@@ -15,15 +14,6 @@ from desk import support_desk
 from labkit.call.bridge import run_sync
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Interrupts interrupt, also where a shell put the tests into the background and so had them ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_cancels_what_is_waited_for():
     """Stop in a notebook, or Ctrl-C: the request ends, too, and no more is spent."""
     started, cancelled = threading.Event(), threading.Event()
