@@ -1,31 +1,33 @@
 """OpenAI's chat-completions format over aiohttp: OpenAI, vLLM, Ollama, llama.cpp, LM Studio, gateways.
 
 A schema travels as ``response_format``. A server that rejects that is asked again with a forced tool, and one that
-rejects that too with the schema in the prompt; what worked is remembered for the address and model, so that this costs
-one or two more requests once. ``Completion.wire`` says how it was.
+rejects that too with the schema in the prompt; ``ways`` remembers what worked, so that this costs one or two more
+requests once. ``Completion.wire`` says how it was.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from labkit.errors import CallInvalid, ModelError
-from labkit.models.chat_response import Answer, StreamedAnswer, Unreadable, error_of
-from labkit.models.estimates import estimated_usage
-from labkit.models.event_stream import EventStream, TooLong
+from labkit.models.chat_errors import ServerError, error_of
+from labkit.models.chat_response import Answer, AnswerReader, Unreadable
+from labkit.models.event_stream import TooLong
 from labkit.models.http_session import Route, route_to, session
 from labkit.models.model import Model, key_variable
-from labkit.models.protocol import Chunk, Completion, CompletionRequest, Wire
-from labkit.models.provider_errors import MAX_ANSWER_BYTES, broken_body, provider_error, too_large
+from labkit.models.protocol import Chunk, Completion, CompletionRequest, FinishReason, Wire
+from labkit.models.provider_errors import broken_body, provider_error, too_large
 from labkit.models.schema_wire import messages_of, prompted_messages, response_format, tool_fields
+from labkit.models.ways import Limit, Trial, Way, known_of, refused_parameter
 
 if TYPE_CHECKING:
     import aiohttp
@@ -35,15 +37,8 @@ __all__ = ["DirectClient", "payload_of"]
 _OPENAI = "https://api.openai.com/v1"
 _ERROR_BYTES = 64 * 2**10
 _DRAIN_S = 0.02
-_NEXT_WIRE: Mapping[Wire, Wire] = {"json_schema": "tool", "tool": "prompted"}
-_ABOUT_WIRE = {
-    "json_schema": re.compile(r"response_?format|json_?schema|structured output", re.I),
-    "tool": re.compile(r"tool|function", re.I),
-}
-_ABOUT_SCHEMA = re.compile(r"invalid[_ ](json_)?schema|invalid_function_parameters", re.I)
-
-# What worked at an address, by (url, model); the rest are asked the first way.
-_wire_at: dict[tuple[str, str], Wire] = {}
+_GRACE_S = 0.5
+_RAN_OUT = re.compile(r"max(imum)?[ _](completion[ _])?tokens? (was |were )?reached|length limit|token limit", re.I)
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -85,110 +80,139 @@ class DirectClient:
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Answer in one piece."""
-        import aiohttp
+        async with contextlib.aclosing(self._exchange(request, streamed=False)) as chunks:
+            async for chunk in chunks:
+                if chunk.completion is not None:
+                    return chunk.completion
+        raise AssertionError("unreachable: an exchange ends with its completion or raises")
 
-        began = time.perf_counter()
-        try:
-            wire, response = await self._ask(request, {})
-            try:
-                raw = await self._read(response, MAX_ANSWER_BYTES)
-            finally:
-                response.close()  # a connection whose response was read to its end is back in the pool already
-        except aiohttp.ClientError as error:
-            raise _network_error(self.name, error) from error
-        answer = self._answer(raw, response)
-        return Completion(
-            text=answer.text,
-            finish_reason=answer.finish_reason,
-            latency_s=time.perf_counter() - began,
-            model=answer.model or self._served_name,
-            wire=wire,
-            usage=answer.usage or estimated_usage(request, answer.text),
-            logprobs=answer.logprobs,
-            request_id=_request_id(response),
-        )
-
-    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
+    def stream(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
         """Answer piece by piece."""
+        return self._exchange(request, streamed=True)
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    async def _exchange(self, request: CompletionRequest, *, streamed: bool) -> AsyncGenerator[Chunk, None]:
+        """Ask in one way after the other, until one is taken: pieces only where they were asked for, and the answer.
+
+        Raises:
+            ModelError: None was taken, or something else went wrong.
+        """
         import aiohttp
 
-        began = time.perf_counter()
-        first_chunk_s: float | None = None
-        answer = StreamedAnswer()
-        try:
-            wire, response = await self._ask(request, {"stream": True, "stream_options": {"include_usage": True}})
+        url = self._url()
+        route = route_to(url)
+        trial = Trial(known_of(url, self._served_name), request, is_openai=_is_openai(route))
+        first: ModelError | None = None
+        while True:
             try:
-                events = EventStream()
-                while not answer.is_done and (block := await response.content.readany()):
-                    for data in events.feed(block):
-                        text = answer.take(data)
-                        if text:
-                            first_chunk_s = first_chunk_s or time.perf_counter() - began
-                            yield Chunk(text=text)
-                latency_s = time.perf_counter() - began
-                answer.check_end()
+                async with contextlib.aclosing(self._asked(request, route, trial, streamed=streamed)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
+            except _Refusal as refusal:
+                failure = self._failure(request, refusal)
+                first = first or failure
+                if not trial.next(refusal.status, refusal.error, streamed=streamed):
+                    # what the first way was told is the reason, unless a later one met something else on its way
+                    raise first if failure.outcome == "bug" else failure from refusal
+            except aiohttp.ClientError as error:
+                raise _network_error(self.name, error) from error
+            except TooLong as error:
+                raise too_large(self.name) from error
+
+    async def _asked(
+        self, request: CompletionRequest, route: Route, trial: Trial, *, streamed: bool
+    ) -> AsyncGenerator[Chunk, None]:
+        """Ask in the present way, and read what comes.
+
+        Raises:
+            _Refusal: An error, with whichever status.
+            aiohttp.ClientError, TooLong: No answer, or one without end.
+        """
+        began = time.perf_counter()
+        way, shown, first_chunk_s = trial.way, False, None
+        is_openai = _is_openai(route)
+        response = await self._send(
+            route, _body(request, self._served_name, way, streamed=streamed, is_openai=is_openai)
+        )
+        reader = AnswerReader(tool=request.schema_name if way.wire == "tool" else None)
+        try:
+            if response.status != 200:
+                error = error_of(await _beginning(response), response.headers)
+                raise _Refusal(error, response.status, response)
+            grace_until: float | None = None
+            while not reader.is_done and (block := await _block(response, grace_until)):
+                pieces = reader.pieces
+                text = reader.feed(block)
+                if reader.is_whole and grace_until is None:
+                    grace_until = asyncio.get_running_loop().time() + _GRACE_S
+                if streamed and (reader.pieces > pieces or reader.is_whole):
+                    if text and first_chunk_s is None:
+                        first_chunk_s = time.perf_counter() - began
+                    shown = shown or bool(text)
+                    yield Chunk(text=text, is_end=reader.is_whole)
+            text = reader.end()
+            if text and streamed:
+                first_chunk_s = first_chunk_s or time.perf_counter() - began
+                yield Chunk(text=text, is_end=True)
+            answer = reader.answer()
+            latency_s = time.perf_counter() - began
+            if reader.is_done:
                 await _drain(response)
-            finally:
-                response.close()
-        except aiohttp.ClientError as error:
-            raise _network_error(self.name, error) from error
-        except TooLong as error:
-            raise too_large(self.name) from error
-        except Unreadable as error:
-            raise self._unreadable(error, response) from error
-        text = answer.text
+            trial.worked()
+        except (Unreadable, _Refusal) as broken:
+            answer, latency_s = self._rejected(broken, response, shown=shown), time.perf_counter() - began
+        finally:
+            response.close()  # a connection whose response was read to its end is back in the pool already
         yield Chunk(
             completion=Completion(
-                text=text,
+                text=answer.text,
                 finish_reason=answer.finish_reason,
                 latency_s=latency_s,
                 first_chunk_s=first_chunk_s,
                 model=answer.model or self._served_name,
-                wire=wire,
-                usage=answer.usage or estimated_usage(request, text),
+                wire=way.wire,
+                usage=answer.usage.usage(request, answer.text + (answer.reasoning or "")),
                 logprobs=answer.logprobs,
                 request_id=_request_id(response),
+                reasoning=answer.reasoning,
+                rejected=answer.rejected,
+                notes=answer.notes,
             )
         )
 
-    # --- asking -------------------------------------------------------------------------------------------------------
-
-    async def _ask(self, request: CompletionRequest, options: dict[str, Any]) -> tuple[Wire, aiohttp.ClientResponse]:
-        """Send *request*, and give the response once its headers say that an answer follows.
+    def _rejected(self, broken: Unreadable | _Refusal, response: aiohttp.ClientResponse, *, shown: bool) -> Answer:
+        """Give what the model wrote where that is what the provider complains of; it is a bad answer.
 
         Raises:
-            ModelError: They say something else.
-            aiohttp.ClientError: There are none.
+            _Refusal: It complains of something else.
+            ModelError: So it does, in the middle of the answer; or there is neither answer nor complaint.
         """
-        base_url = self._base_url()
-        route = route_to(f"{base_url}/chat/completions")
-        while True:
-            wire = self._wire(request, base_url)
-            response = await self._send(
-                route, _body(request, self._served_name, wire, options, is_openai=base_url == _OPENAI)
-            )
-            if response.status == 200:
-                return wire, response
-            try:
-                raw = await self._read(response, _ERROR_BYTES)
-            finally:
-                response.close()
-            said, code = error_of(raw, response.headers)
-            following = _NEXT_WIRE.get(wire)
-            if following is None or not _rejects(wire, response.status, f"{code} {said}"):
-                raise provider_error(self.name, response.status, said, code=code, headers=response.headers)
-            _wire_at[base_url, self._served_name] = following
+        error = broken.error
+        if error is None:
+            raise broken_body(self.name, str(broken)) from broken
+        status = broken.status if isinstance(broken, _Refusal) else error.status_or_default
+        if error.generated is not None and status < 500:
+            ran_out = _RAN_OUT.search(error.said) is not None
+            finish_reason: FinishReason = "length" if ran_out else "stop"
+            return Answer(text=error.generated, finish_reason=finish_reason, rejected=error.said or "no reason")
+        if shown:
+            raise provider_error(self.name, status, error.said, code=error.code, headers=response.headers) from broken
+        raise _Refusal(error, status, response) from broken
 
-    def _base_url(self) -> str:
+    def _failure(self, request: CompletionRequest, refusal: _Refusal) -> ModelError:
+        error = refusal.error
+        return provider_error(
+            self.name, refusal.status, error.said, code=error.code, headers=refusal.response.headers,
+            mend=refused_parameter(request.sampling, error),
+        )  # fmt: skip
+
+    def _url(self) -> str:
+        """Give the address of completions; what follows a "?" stays at its end, as Azure has it."""
         base_url = self._model.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
-        return base_url.rstrip("/").removesuffix("/chat/completions")
-
-    def _wire(self, request: CompletionRequest, base_url: str) -> Wire:
-        if request.schema is None:
-            return "text"
-        wire = _wire_at.get((base_url, self._served_name), "json_schema")
-        takes_any_root = wire == "json_schema" and base_url != _OPENAI
-        return wire if takes_any_root or request.schema.get("type") == "object" else "prompted"
+        address, mark, query = base_url.partition("#")[0].partition("?")
+        return f"{address.rstrip('/').removesuffix('/chat/completions')}/chat/completions{mark}{query}"
 
     async def _send(self, route: Route, body: bytes) -> aiohttp.ClientResponse:
         headers = {"Content-Type": "application/json", **route.headers}
@@ -216,41 +240,37 @@ class DirectClient:
             )
         return key
 
-    # --- reading ------------------------------------------------------------------------------------------------------
 
-    async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytes:
-        """Read the body; of an error its beginning is enough, an answer of more than *most* bytes is given up on."""
-        blocks = []
-        size = 0
-        while block := await response.content.readany():
-            size += len(block)
-            if size > most:
-                if response.status == 200:
-                    raise too_large(self.name)
-                break
-            blocks.append(block)
-        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+class _Refusal(Exception):
+    """The server answers with an error, by its status or in a body of status 200."""
 
-    def _answer(self, raw: bytes, response: aiohttp.ClientResponse) -> Answer:
-        try:
-            return Answer.read(raw)
-        except Unreadable as error:
-            raise self._unreadable(error, response) from error
-
-    def _unreadable(self, error: Unreadable, response: aiohttp.ClientResponse) -> ModelError:
-        if error.status is None:
-            return broken_body(self.name, str(error))
-        return provider_error(self.name, error.status, str(error), code=error.code, headers=response.headers)
+    def __init__(self, error: ServerError, status: int, response: aiohttp.ClientResponse) -> None:
+        super().__init__(error.said)
+        self.error = error
+        self.status = status
+        self.response = response
 
 
-def _body(request: CompletionRequest, model: str, wire: Wire, options: dict[str, Any], *, is_openai: bool) -> bytes:
-    """Give ``payload_of`` and *options* as JSON."""
-    if wire == "prompted":
-        return _encode(payload_of(request, model, wire, is_openai=is_openai) | options).encode()
-    key = (id(request.schema), request.schema_name, request.sampling, model, wire, is_openai, "stream" in options)
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """Read the body of an error; its beginning is enough."""
+    blocks: list[bytes] = []
+    while sum(map(len, blocks)) < _ERROR_BYTES and (block := await response.content.readany()):
+        blocks.append(block)
+    return b"".join(blocks)
+
+
+def _body(request: CompletionRequest, model: str, way: Way, *, streamed: bool, is_openai: bool) -> bytes:
+    """Give ``payload_of`` as JSON, with what says how the answer should come."""
+    options: dict[str, Any] = {"stream": streamed}  # also false: some servers stream unless told not to
+    if streamed and way.wants_usage:
+        options["stream_options"] = {"include_usage": True}
+    if way.wire == "prompted":
+        payload = payload_of(request, model, way.wire, is_openai=is_openai, limit=way.limit) | options
+        return _encode(payload).encode()
+    key = (id(request.schema), request.schema_name, request.sampling, model, way, is_openai, streamed)
     known = _encoded.get(key)
     if known is None or known[0] is not request.schema:
-        payload = payload_of(request, model, wire, is_openai=is_openai) | options
+        payload = payload_of(request, model, way.wire, is_openai=is_openai, limit=way.limit) | options
         del payload["messages"]
         if len(_encoded) >= _MOST_ENCODED:
             _encoded.clear()
@@ -263,11 +283,14 @@ def _body(request: CompletionRequest, model: str, wire: Wire, options: dict[str,
     return b"".join((b'{"messages":', encoded, b",", known[1][1:]))
 
 
-def payload_of(request: CompletionRequest, model: str, wire: Wire, *, is_openai: bool) -> dict[str, Any]:
-    """Give the body that asks *model* for a completion of *request*.
+def payload_of(
+    request: CompletionRequest, model: str, wire: Wire, *, is_openai: bool, limit: Limit | None = None
+) -> dict[str, Any]:
+    """Give the body that asks *model* for a completion of *request*: nothing that was not asked for.
 
     Args:
         is_openai: At OpenAI's own address: the schema in its strict form, and the names that its newer models want.
+        limit: What the limit of tokens is called; None: as is usual there.
     """
     sampling = request.sampling
     payload: dict[str, Any] = {"model": model}
@@ -275,13 +298,20 @@ def payload_of(request: CompletionRequest, model: str, wire: Wire, *, is_openai:
     if sampling.temperature is not None:
         payload["temperature"] = sampling.temperature
     if sampling.max_tokens is not None:
-        payload["max_completion_tokens" if is_openai else "max_tokens"] = sampling.max_tokens
+        payload[limit or ("max_completion_tokens" if is_openai else "max_tokens")] = sampling.max_tokens
     if sampling.top_p is not None:
         payload["top_p"] = sampling.top_p
+    if sampling.top_k is not None:
+        payload["top_k"] = sampling.top_k
     if sampling.seed is not None:
         payload["seed"] = sampling.seed
+    if sampling.stop:
+        payload["stop"] = list(sampling.stop)
+    if sampling.reasoning_effort is not None:
+        payload["reasoning_effort"] = sampling.reasoning_effort
     if sampling.logprobs:
         payload["logprobs"] = True
+    payload |= sampling.extra
     if wire == "json_schema":
         payload["response_format"] = response_format(request, strictly=is_openai)
     elif wire == "tool":
@@ -289,9 +319,22 @@ def payload_of(request: CompletionRequest, model: str, wire: Wire, *, is_openai:
     return payload
 
 
-def _rejects(wire: Wire, status: int, said: str) -> bool:
-    """Whether an error is about how the schema travels, and not about the schema."""
-    return status in (400, 422) and bool(_ABOUT_WIRE[wire].search(said)) and not _ABOUT_SCHEMA.search(said)
+def _is_openai(route: Route) -> bool:
+    host = route.url.host or ""
+    return host == "api.openai.com" or host.endswith(".api.openai.com")
+
+
+async def _block(response: aiohttp.ClientResponse, grace_until: float | None) -> bytes:
+    """Wait for the next block; once the answer is whole only so long, and however the connection ends then."""
+    import aiohttp
+
+    if grace_until is None:
+        return await response.content.readany()
+    try:
+        async with asyncio.timeout_at(grace_until):
+            return await response.content.readany()
+    except (TimeoutError, aiohttp.ClientError):
+        return b""
 
 
 def _network_error(name: str, error: aiohttp.ClientError) -> ModelError:
