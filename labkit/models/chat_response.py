@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +25,12 @@ from labkit.models.provider_errors import MAX_ANSWER_BYTES
 from labkit.models.surrogates import Halves
 from labkit.models.usage_reports import NOTHING_REPORTED, UsageReport
 
-__all__ = ["Answer", "AnswerReader", "Unreadable"]
+__all__ = ["Answer", "AnswerPieces", "AnswerReader", "Unreadable", "rejected_answer"]
 
 _BOM = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
 _HEAD_BYTES = 400
+_RAN_OUT = re.compile(r"max(imum)?[ _](completion[ _])?tokens? (was |were )?reached|(length|token) limit", re.I)
 
 
 class Unreadable(Exception):
@@ -58,6 +60,14 @@ class Answer:
     logprobs: tuple[float, ...] | None = None
 
 
+def rejected_answer(error: ServerError) -> Answer:
+    """Give what the model wrote as the answer that it is, a bad one, where that is what *error* complains of."""
+    ran_out = _RAN_OUT.search(error.said) is not None
+    return Answer(
+        text=error.generated or "", finish_reason="length" if ran_out else "stop", rejected=error.said or "no reason"
+    )
+
+
 class AnswerReader:
     """Takes the body of a response block by block, and gives the text in it as it comes.
 
@@ -72,7 +82,7 @@ class AnswerReader:
         self._whole: list[bytes] = []
         self._whole_bytes = 0
         self._events: EventStream | None = None
-        self._pieces = _Pieces(tool)
+        self._pieces = AnswerPieces(tool)
 
     @property
     def is_whole(self) -> bool:
@@ -142,10 +152,14 @@ class AnswerReader:
         return "".join(self._pieces.take_event(body) for body in _event_bodies(data))
 
 
-class _Pieces:
-    """An answer that grows by the bodies of events, or comes with one body."""
+class AnswerPieces:
+    """An answer that grows by the bodies of events, or comes with one body.
 
-    def __init__(self, tool: str | None) -> None:
+    Args:
+        tool: The name of the tool whose arguments are the answer; None where the content is.
+    """
+
+    def __init__(self, tool: str | None = None) -> None:
         self.ending: Ending | None = None
         self.count = 0
         self._tool = tool
@@ -207,7 +221,13 @@ class _Pieces:
     def text(self) -> str:
         return self._refusal.text or self._answer_text()
 
+    @property
+    def is_call(self) -> bool:
+        """Whether the answer is the arguments of a call."""
+        return bool(self._calls) and (self._tool is not None or not self._content.text.strip())
+
     def answer(self) -> Answer:
+        """Give the answer; ``end`` has been called."""
         return Answer(
             text=self.text,
             finish_reason="filter" if self._refusal.text else finish_reason_of(self.ending),
@@ -303,7 +323,8 @@ class _Pieces:
         if self._tool is not None:
             if not calls:
                 return content
-            calls = [call for call in calls if call.name in (None, self._tool)]
+            # one of another name was still meant for the only tool there is
+            calls = [call for call in calls if call.name in (None, self._tool)] or calls
         elif content.strip():
             return content
         # more than one, if they differ, is for the reader to see

@@ -20,11 +20,11 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from labkit.errors import CallInvalid, ModelError
 from labkit.models.chat_errors import ServerError, error_of
-from labkit.models.chat_response import Answer, AnswerReader, Unreadable
+from labkit.models.chat_response import Answer, AnswerReader, Unreadable, rejected_answer
 from labkit.models.event_stream import TooLong
 from labkit.models.http_session import Route, route_to, session
 from labkit.models.model import Model, key_variable
-from labkit.models.protocol import Chunk, Completion, CompletionRequest, FinishReason, Wire
+from labkit.models.protocol import Chunk, Completion, CompletionRequest, Wire
 from labkit.models.provider_errors import broken_body, provider_error, too_large
 from labkit.models.schema_wire import messages_of, prompted_messages, response_format, tool_fields
 from labkit.models.ways import Limit, Trial, Way, known_of, refused_parameter
@@ -38,7 +38,6 @@ _OPENAI = "https://api.openai.com/v1"
 _ERROR_BYTES = 64 * 2**10
 _DRAIN_S = 0.02
 _GRACE_S = 0.5
-_RAN_OUT = re.compile(r"max(imum)?[ _](completion[ _])?tokens? (was |were )?reached|length limit|token limit", re.I)
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -163,6 +162,7 @@ class DirectClient:
             trial.worked()
         except (Unreadable, _Refusal) as broken:
             answer, latency_s = self._rejected(broken, response, shown=shown), time.perf_counter() - began
+            trial.worked()  # the model was asked so, and wrote something
         finally:
             response.close()  # a connection whose response was read to its end is back in the pool already
         yield Chunk(
@@ -194,9 +194,7 @@ class DirectClient:
             raise broken_body(self.name, str(broken)) from broken
         status = broken.status if isinstance(broken, _Refusal) else error.status_or_default
         if error.generated is not None and status < 500:
-            ran_out = _RAN_OUT.search(error.said) is not None
-            finish_reason: FinishReason = "length" if ran_out else "stop"
-            return Answer(text=error.generated, finish_reason=finish_reason, rejected=error.said or "no reason")
+            return rejected_answer(error)
         if shown:
             raise provider_error(self.name, status, error.said, code=error.code, headers=response.headers) from broken
         raise _Refusal(error, status, response) from broken
