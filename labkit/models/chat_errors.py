@@ -93,7 +93,7 @@ def error_in(body: Any) -> ServerError | None:
         return next((found for each in body if isinstance(each, dict) and (found := error_in(each))), None)
     if not isinstance(body, dict):
         return None
-    if holds_error(body):
+    if "error" in body and holds_error(body):
         return _read(body["error"], around=body)
     if body.get("object") == "error" or body.get("type") == "error":
         return _read(body, around=body)

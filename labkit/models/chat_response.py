@@ -22,7 +22,7 @@ from labkit.models.event_stream import EventStream, TooLong
 from labkit.models.message_parts import Call, calls_of, content_of, reasoning_of, refusal_of
 from labkit.models.protocol import FinishReason
 from labkit.models.provider_errors import MAX_ANSWER_BYTES
-from labkit.models.surrogates import Halves
+from labkit.models.surrogates import Halves, mended
 from labkit.models.usage_reports import NOTHING_REPORTED, UsageReport
 
 __all__ = ["Answer", "AnswerPieces", "AnswerReader", "Unreadable", "rejected_answer"]
@@ -82,17 +82,19 @@ class AnswerReader:
         self._whole: list[bytes] = []
         self._whole_bytes = 0
         self._events: EventStream | None = None
-        self._pieces = AnswerPieces(tool)
+        self._tool = tool
+        self._pieces: AnswerPieces | None = None
+        self._answer: Answer | None = None
 
     @property
     def is_whole(self) -> bool:
         """The answer is there, and only its usage may follow."""
-        return self._pieces.ending is not None
+        return self._pieces is not None and self._pieces.ending is not None
 
     @property
     def pieces(self) -> int:
         """How many pieces came that held something: text, reasoning, a call."""
-        return self._pieces.count
+        return 0 if self._pieces is None else self._pieces.count
 
     def feed(self, block: bytes) -> str:
         """Take in a block of the body, and give the text it adds.
@@ -109,7 +111,7 @@ class AnswerReader:
                 return ""
             block = self._head
             if not begin.startswith((b"{", b"[")):
-                self._events = EventStream()
+                self._events, self._pieces = EventStream(), AnswerPieces(self._tool)
             self._head = begin[:_HEAD_BYTES]
         if self._events is not None:
             return self._taken(self._events.feed(block))
@@ -125,17 +127,28 @@ class AnswerReader:
         Raises:
             Unreadable: There is no answer in it, or not the whole of one.
         """
-        if self._events is None:
-            self._pieces.take_message(_parsed(b"".join(self._whole) or self._head))
-            return self._pieces.end()
+        if self._events is None or self._pieces is None:
+            return self._take_whole(_parsed(b"".join(self._whole) or self._head))
         # what the end cut in two is no piece; whether it is missed, the check tells
         last = self._taken(data for data in self._events.end() if data == _DONE or _is_json(data))
         self._pieces.check_stream(is_done=self.is_done, head=self._head)
-        return last + self._pieces.end()
+        last += self._pieces.end()
+        self._answer = self._pieces.answer()
+        return last
 
     def answer(self) -> Answer:
         """Give the answer; ``end`` has been called."""
-        return self._pieces.answer()
+        assert self._answer is not None
+        return self._answer
+
+    def _take_whole(self, body: Mapping[str, Any]) -> str:
+        self._answer = _plain_answer(body) if self._tool is None else None
+        if self._answer is None:
+            pieces = AnswerPieces(self._tool)
+            pieces.take_message(body)
+            pieces.end()
+            self._answer = pieces.answer()
+        return self._answer.text
 
     def _taken(self, events: Iterable[bytes]) -> str:
         texts = []
@@ -149,7 +162,35 @@ class AnswerReader:
         if data == _DONE:
             self.is_done = True
             return ""
-        return "".join(self._pieces.take_event(body) for body in _event_bodies(data))
+        assert self._pieces is not None
+        bodies = _event_bodies(data)
+        if len(bodies) == 1:
+            return self._pieces.take_event(bodies[0])
+        return "".join(map(self._pieces.take_event, bodies))
+
+
+def _plain_answer(body: Mapping[str, Any]) -> Answer | None:
+    """Give the answer of a body that holds text, a normal end and nothing beside, as nearly all do, at once."""
+    choices = body.get("choices")
+    choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
+    if not isinstance(choice, dict) or choice.get("finish_reason") != "stop" or not _PLAIN_CHOICE.issuperset(choice):
+        return None
+    message = choice.get("message")
+    if choice.get("logprobs") is not None or not isinstance(message, dict) or "x_groq" in body:
+        return None
+    text = message.get("content")
+    if not isinstance(text, str) or not text.strip() or (not text.isascii() and mended(text) is not text):
+        return None
+    for name in message:
+        if name not in _PLAIN_MESSAGE and message[name]:
+            return None
+    return Answer(
+        text=text, finish_reason="stop", model=_string(body.get("model")), usage=UsageReport.read(body.get("usage"))
+    )
+
+
+_PLAIN_CHOICE = frozenset({"index", "message", "finish_reason", "logprobs"})
+_PLAIN_MESSAGE = frozenset({"role", "content"})
 
 
 class AnswerPieces:
@@ -250,18 +291,20 @@ class AnswerPieces:
     def _choice(self, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Take in what stands around a choice, and give the one that is the answer."""
         self._model = _string(body.get("model")) or self._model
-        groq = body.get("x_groq")
-        for where in (body, groq if isinstance(groq, dict) else {}):
-            if where.get("usage"):
-                self._usage |= UsageReport.read(where["usage"])
+        if body.get("usage"):
+            self._usage |= UsageReport.read(body["usage"])
+        if isinstance(groq := body.get("x_groq"), dict):
+            self._usage |= UsageReport.read(groq.get("usage"))
         choices = body.get("choices")
-        found = [each for each in choices if isinstance(each, dict)] if isinstance(choices, list) else []
+        if not choices or not isinstance(choices, list):
+            return None
+        found = [each for each in choices if isinstance(each, dict)]
         if self._index is None and found:
             self._index = min(map(_index, found))
         choice = next((each for each in found if _index(each) == self._index), None)
         if choice is None:
             return None
-        if holds_error(choice):
+        if "error" in choice and holds_error(choice):
             error = error_in({"error": choice["error"]})
             raise Unreadable(error.said if error else "", error=error)
         if choice.get("usage"):  # Moonshot
@@ -269,11 +312,12 @@ class AnswerPieces:
         reason = choice.get("finish_reason")
         if reason is None:
             reason = choice.get("native_finish_reason")
-        ending = ending_of(reason)
-        self.ending, before = worst(self.ending, ending), self.ending
-        if self.ending != before:
-            self._said_end = reason
-        self._take_logprobs(choice)
+        if reason is not None:
+            self.ending, before = worst(self.ending, ending_of(reason)), self.ending
+            if self.ending != before:
+                self._said_end = reason
+        if choice.get("logprobs"):
+            self._take_logprobs(choice["logprobs"])
         return choice
 
     def _take_piece(self, delta: Mapping[str, Any]) -> str:
@@ -282,6 +326,12 @@ class AnswerPieces:
         Beside a forced tool the content is the answer only if no call follows, and without one a call is the answer
         only if no content does: that shows at the end.
         """
+        content = delta.get("content")
+        if self._tool is None and isinstance(content, str) and _PLAIN_MESSAGE.issuperset(delta):
+            shown = self._content.add(content)  # as nearly all pieces
+            self.count += bool(content)
+            self._shown_chars += len(shown)
+            return shown
         thought, refused, said = reasoning_of(delta), refusal_of(delta), content_of(delta)
         argued = "".join(map(self._take_call, calls_of(delta)))
         self.count += bool(thought or refused or said or argued)
@@ -331,8 +381,7 @@ class AnswerPieces:
         argued = "\n".join(dict.fromkeys(call.arguments.text for call in calls))
         return argued if self._tool is not None else content + argued
 
-    def _take_logprobs(self, choice: Mapping[str, Any]) -> None:
-        logprobs = choice.get("logprobs")
+    def _take_logprobs(self, logprobs: object) -> None:
         content = logprobs.get("content") if isinstance(logprobs, dict) else None
         if not isinstance(content, list) or self._logprobs is None:
             return

@@ -41,6 +41,8 @@ _MEANINGS: tuple[tuple[Ending, re.Pattern[str]], ...] = (
 
 def ending_of(reason: object) -> Ending | None:
     """Give what *reason* means; None where there is none."""
+    if reason == "stop":
+        return "stop"
     if isinstance(reason, dict):  # {"type": "max_tokens"}
         reason = reason.get("type") or reason.get("reason")
     if reason is None or reason == "":

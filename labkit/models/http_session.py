@@ -99,6 +99,7 @@ class Route:
         headers: To send with the request: to the proxy, where that reads them.
         proxy_headers: To send when the proxy is asked for a tunnel, which TLS needs.
         tls: Whom to trust; True is for addresses without TLS.
+        is_openai: It is OpenAI's own address.
     """
 
     url: URL
@@ -106,6 +107,7 @@ class Route:
     headers: Mapping[str, str]
     proxy_headers: Mapping[str, str] | None
     tls: ssl.SSLContext | bool
+    is_openai: bool
 
 
 def route_to(url: str) -> Route:
@@ -138,6 +140,7 @@ def _route(url: str, proxies: tuple[str | None, ...], certificates: tuple[str | 
         headers={} if is_tls else credentials,
         proxy_headers=credentials if is_tls and credentials else None,
         tls=_trusting(*certificates) if is_tls else True,
+        is_openai=f".{target.host}".endswith(".api.openai.com"),
     )
 
 

@@ -145,7 +145,7 @@ class LitellmClient:
             text=answer.text,
             finish_reason=answer.finish_reason,
             model=answer.model or self.name,
-            usage=answer.usage.usage(request, answer.text + (answer.reasoning or "")),
+            usage=answer.usage.usage(request, answer.text, answer.reasoning),
             logprobs=answer.logprobs,
             reasoning=answer.reasoning,
             rejected=answer.rejected,

@@ -18,6 +18,11 @@ from labkit.models.protocol import CompletionRequest, Usage
 __all__ = ["NOTHING_REPORTED", "UsageReport"]
 
 _MOST_TOKENS = 10**9  # more is no count of one answer's tokens
+_NOT_PLAIN = frozenset(
+    {"prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details"}
+    | {"input_tokens", "output_tokens", "reasoning_tokens", "cached_tokens", "prompt_cache_hit_tokens"}
+    | {"cache_read_input_tokens", "cache_read_tokens", "cache_creation_input_tokens"}
+)
 _DETAILS = ("prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "cache_read_tokens")
 
@@ -38,6 +43,8 @@ class UsageReport:
         if not isinstance(said, Mapping):
             return NOTHING_REPORTED
         prompt, completion = _count(said, "prompt_tokens"), _count(said, "completion_tokens")
+        if _NOT_PLAIN.isdisjoint(said):
+            return cls(prompt=prompt, completion=completion, total=_count(said, "total_tokens"))
         cached = max((_count(where, name) for where in _places(said) for name in _CACHED), default=0)
         if not prompt:
             prompt = _count(said, "input_tokens")
@@ -61,9 +68,8 @@ class UsageReport:
             reasoning=max(self.reasoning, other.reasoning),
         )
 
-    def usage(self, request: CompletionRequest, said: str) -> Usage:
-        """Give the usage of an answer to *request*; *said* is all that was generated, reasoning included."""
-        guess = estimated_usage(request, said)
+    def usage(self, request: CompletionRequest, text: str, reasoning: str | None = None) -> Usage:
+        """Give the usage of an answer to *request* that said *text* after its *reasoning*."""
         prompt, completion = self.prompt, self.completion
         if self.reasoning > completion:  # it stands beside
             completion += self.reasoning
@@ -71,12 +77,14 @@ class UsageReport:
             completion = max(completion, self.total - prompt)
         elif completion:
             prompt = max(0, self.total - completion)
-        elif self.total:
-            prompt = min(guess.prompt_tokens, self.total)
-            completion = self.total - prompt
-        is_whole = bool(prompt and (completion or not said) and (self.prompt or self.completion))
-        prompt = prompt or guess.prompt_tokens
-        completion = completion or guess.completion_tokens
+        is_whole = bool(prompt and (completion or not text))
+        if not is_whole:
+            guess = estimated_usage(request, text + (reasoning or ""))
+            if self.total and not (prompt or completion):
+                prompt = min(guess.prompt_tokens, self.total)
+                completion = self.total - prompt
+            prompt = prompt or guess.prompt_tokens
+            completion = completion or guess.completion_tokens
         return Usage(
             prompt_tokens=prompt,
             completion_tokens=completion,
@@ -98,6 +106,8 @@ def _places(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _count(said: Mapping[str, Any], name: str) -> int:
     value = said.get(name)
+    if type(value) is int:
+        return value if 0 < value <= _MOST_TOKENS else 0
     if isinstance(value, bool) or value is None:
         return 0
     if isinstance(value, str):
