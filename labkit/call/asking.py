@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from labkit.call.answer import Answer
-from labkit.call.completions import check_whole, read_answer
+from labkit.call.completions import check_whole, is_blank, read_answer
 from labkit.call.definition import Seat
 from labkit.call.repairs import Repair
 from labkit.call.result import Reason
@@ -129,7 +129,9 @@ async def _sample(
 
 def _reask(completion: Completion, reason: Reason) -> tuple[Message, Message]:
     return (
-        Message("assistant", completion.text if completion.text.strip() else "(no answer)"),  # some refuse an empty one
+        Message(
+            "assistant", "(no answer)" if is_blank(completion.text) else completion.text
+        ),  # some refuse an empty one
         Message(
             "user", f"That answer was rejected: {reason.message}\nAnswer again with the whole corrected value only."
         ),

@@ -13,7 +13,7 @@ from labkit.call.steps import StepFailed
 from labkit.errors import Outcome
 from labkit.models.protocol import Completion
 
-__all__ = ["check_whole", "read_answer"]
+__all__ = ["check_whole", "is_blank", "read_answer"]
 
 
 def check_whole(completion: Completion) -> None:
@@ -40,7 +40,7 @@ def read_answer(output: OutputType, text: str, level: RepairLevel) -> tuple[Any,
     Raises:
         StepFailed: Step ``output``: it is blank or holds no JSON (outcome ``parse``), or does not fit (``schema``).
     """
-    if not _is_blank(text):
+    if not is_blank(text):
         return output.accept(text, level)
     schema = output.schema or {}
     if "" in schema.get("enum", (schema.get("const"),)):
@@ -50,8 +50,8 @@ def read_answer(output: OutputType, text: str, level: RepairLevel) -> tuple[Any,
     raise _failed("parse", "the model gave no text at all", kind="blank")
 
 
-def _is_blank(text: str) -> bool:
-    """Blanks, and characters that nobody sees."""
+def is_blank(text: str) -> bool:
+    """Whether *text* says nothing: blanks, and characters that nobody sees."""
     return not text or (len(text) < 100 and all(each.isspace() or unicodedata.category(each) == "Cf" for each in text))
 
 

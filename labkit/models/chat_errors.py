@@ -177,6 +177,6 @@ def as_error(data: bytes) -> bytes:
         said = from_json(data)
     except ValueError:
         said = data.decode("utf-8", "replace")
-    if isinstance(said, dict) and holds_error(said):
+    if error_in(said) is not None:
         return data
     return json.dumps({"error": said or "an error without words"}).encode()

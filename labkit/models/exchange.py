@@ -176,8 +176,9 @@ class Exchange:
         error = broken.error
         if error is None or response is None:
             raise broken_body(self._name, str(broken)) from broken
-        status = response.status if isinstance(broken, _Refusal) else error.status_or_default
-        if error.generated is not None and status < 500:
+        said_status = response.status if isinstance(broken, _Refusal) else error.status
+        status = said_status or error.status_or_default
+        if error.generated is not None and (said_status or 400) < 500:
             self._response = response
             self._trial.worked()  # the model was asked so, and wrote something
             return rejected_answer(error)

@@ -286,7 +286,7 @@ def _failed_generation(error: Exception) -> ServerError | None:
     """Give what the provider says of what the model wrote, where that is what it complains of."""
     said = getattr(error, "message", None) or str(error)
     start = said.find("{")
-    if "failed_generation" not in said or start < 0:
+    if start < 0 or not any(word in said for word in ("failed_generation", "json_validate_failed", "tool_use_failed")):
         return None
     found = error_of(said[start : said.rfind("}") + 1].encode("utf-8", "replace"), {})
     return found if found.generated is not None else None

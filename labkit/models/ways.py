@@ -174,5 +174,5 @@ def _sent(sampling: Sampling) -> dict[str, str]:
 
 def _is_named(name: str, said: str) -> bool:
     # "stop" and "seed" are also words
-    is_word = len(name) < 6
+    is_word = name.isalpha() and len(name) < 6
     return bool(re.search(rf"['\"`]{re.escape(name)}\b" if is_word else rf"\b{re.escape(name)}\b", said))
