@@ -19,7 +19,7 @@ from pydantic_core import from_json
 from labkit.models.chat_errors import ServerError, begins, error_in, holds_error
 from labkit.models.endings import Ending, ending_of, finish_reason_of, worst
 from labkit.models.event_stream import EventStream, TooLong
-from labkit.models.message_parts import Call, calls_of, content_of, reasoning_of, refusal_of
+from labkit.models.message_parts import Call, Misshapen, calls_of, content_of, reasoning_of, refusal_of
 from labkit.models.protocol import FinishReason
 from labkit.models.provider_errors import MAX_ANSWER_BYTES
 from labkit.models.surrogates import Halves, mended
@@ -73,9 +73,10 @@ class AnswerReader:
 
     Args:
         tool: The name of the tool whose arguments are the answer; None where the content is.
+        is_json: A value was asked for, which some servers read themselves.
     """
 
-    def __init__(self, tool: str | None = None) -> None:
+    def __init__(self, tool: str | None = None, *, is_json: bool = False) -> None:
         self.is_done = False
         """The stream said ``[DONE]``: nothing follows."""
         self._head = b""
@@ -83,6 +84,7 @@ class AnswerReader:
         self._whole_bytes = 0
         self._events: EventStream | None = None
         self._tool = tool
+        self._is_json = is_json
         self._pieces: AnswerPieces | None = None
         self._answer: Answer | None = None
 
@@ -111,7 +113,7 @@ class AnswerReader:
                 return ""
             block = self._head
             if not begin.startswith((b"{", b"[")):
-                self._events, self._pieces = EventStream(), AnswerPieces(self._tool)
+                self._events, self._pieces = EventStream(), AnswerPieces(self._tool, is_json=self._is_json)
             self._head = begin[:_HEAD_BYTES]
         if self._events is not None:
             return self._taken(self._events.feed(block))
@@ -144,7 +146,7 @@ class AnswerReader:
     def _take_whole(self, body: Mapping[str, Any]) -> str:
         self._answer = _plain_answer(body) if self._tool is None else None
         if self._answer is None:
-            pieces = AnswerPieces(self._tool)
+            pieces = AnswerPieces(self._tool, is_json=self._is_json)
             pieces.take_message(body)
             pieces.end()
             self._answer = pieces.answer()
@@ -153,9 +155,10 @@ class AnswerReader:
     def _taken(self, events: Iterable[bytes]) -> str:
         texts = []
         for data in events:
-            if self.is_done:
-                break
-            texts.append(self._take(data))
+            if not self.is_done:
+                texts.append(self._take(data))
+            elif b'"choices"' in data and any(body.get("choices") for body in _event_bodies(data)):
+                raise Unreadable(f"the stream went on after its end: {begins(data)}")
         return texts[0] if len(texts) == 1 else "".join(texts)
 
     def _take(self, data: bytes) -> str:
@@ -198,12 +201,14 @@ class AnswerPieces:
 
     Args:
         tool: The name of the tool whose arguments are the answer; None where the content is.
+        is_json: A value was asked for, which some servers read themselves.
     """
 
-    def __init__(self, tool: str | None = None) -> None:
+    def __init__(self, tool: str | None = None, *, is_json: bool = False) -> None:
         self.ending: Ending | None = None
         self.count = 0
         self._tool = tool
+        self._is_json = is_json
         self._shown_chars = 0
         self._said_end: object = None
         self._index: int | None = None
@@ -221,11 +226,12 @@ class AnswerPieces:
         choice = self._choice(body)
         if choice is None:
             return ""
-        delta = choice.get("delta")
+        delta, message = choice.get("delta"), choice.get("message")
         if isinstance(delta, dict):
             return self._take_piece(delta)
-        message = choice.get("message")
-        if isinstance(message, dict):
+        if delta is not None or not isinstance(message, dict | None):
+            raise Unreadable(f"a piece is no object: {_json(choice)}")
+        if message is not None:
             self._messages.append(message)
         return ""
 
@@ -296,12 +302,13 @@ class AnswerPieces:
         if isinstance(groq := body.get("x_groq"), dict):
             self._usage |= UsageReport.read(groq.get("usage"))
         choices = body.get("choices")
-        if not choices or not isinstance(choices, list):
+        if not choices:
             return None
-        found = [each for each in choices if isinstance(each, dict)]
-        if self._index is None and found:
-            self._index = min(map(_index, found))
-        choice = next((each for each in found if _index(each) == self._index), None)
+        if not isinstance(choices, list) or not all(isinstance(each, dict) for each in choices):
+            raise Unreadable(f"its choices are no list of objects: {_json(choices)}")
+        if self._index is None:
+            self._index = min(map(_index, choices))
+        choice: Mapping[str, Any] | None = next((each for each in choices if _index(each) == self._index), None)
         if choice is None:
             return None
         if "error" in choice and holds_error(choice):
@@ -321,6 +328,12 @@ class AnswerPieces:
         return choice
 
     def _take_piece(self, delta: Mapping[str, Any]) -> str:
+        try:
+            return self._take_parts(delta)
+        except Misshapen as error:
+            raise Unreadable(str(error)) from error
+
+    def _take_parts(self, delta: Mapping[str, Any]) -> str:
         """Take in a piece, and give what may be shown of it now.
 
         Beside a forced tool the content is the answer only if no call follows, and without one a call is the answer
@@ -332,7 +345,7 @@ class AnswerPieces:
             self.count += bool(content)
             self._shown_chars += len(shown)
             return shown
-        thought, refused, said = reasoning_of(delta), refusal_of(delta), content_of(delta)
+        thought, refused, said = reasoning_of(delta), refusal_of(delta), content_of(delta, is_json=self._is_json)
         argued = "".join(map(self._take_call, calls_of(delta)))
         self.count += bool(thought or refused or said or argued)
         self._reasoning.add(thought)
@@ -361,10 +374,13 @@ class AnswerPieces:
             return
         if self._content.text or self._calls or self._refusal.text:
             return  # a whole one that follows its own pieces
-        last = self._messages[-1]
-        if any(not content_of(last).startswith(content_of(each)) for each in self._messages):
+        try:
+            contents = [content_of(each, is_json=self._is_json) for each in self._messages]
+        except Misshapen as error:
+            raise Unreadable(str(error)) from error
+        if any(not contents[-1].startswith(each) for each in contents):
             raise Unreadable("it holds several whole messages that differ")
-        self._take_piece(last)
+        self._take_piece(self._messages[-1])
         self._shown_chars = 0
 
     def _answer_text(self) -> str:
@@ -503,7 +519,7 @@ def _answering(body: Any, raw: bytes) -> Mapping[str, Any]:
 
 def _index(choice: Mapping[str, Any]) -> int:
     index = choice.get("index")
-    return index if isinstance(index, int) else 0
+    return index if isinstance(index, int) and not isinstance(index, bool) else 0
 
 
 def _string(value: object) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -136,19 +137,21 @@ class Exchange:
                 self._grace_until = asyncio.get_running_loop().time() + _GRACE_S
             if self._streamed and (reader.pieces > pieces or reader.is_whole):
                 return self._shown(text)
+        self._latency_s = time.perf_counter() - self._began
+        if reader.is_done:
+            await _drain(self._response, reader)
         text = reader.end()
         self._answer = reader.answer()
-        self._latency_s = time.perf_counter() - self._began
         self._trial.worked()
-        if reader.is_done:
-            await _drain(self._response)
         self.close()
         return self._shown(text) if text and self._streamed else None
 
     async def _ask(self) -> aiohttp.ClientResponse:
         way = self._trial.way
         body = body_of(self._request, self._model, way, streamed=self._streamed, is_openai=self._is_openai)
-        self._reader = AnswerReader(tool=self._request.schema_name if way.wire == "tool" else None)
+        self._reader = AnswerReader(
+            self._request.schema_name if way.wire == "tool" else None, is_json=self._request.schema is not None
+        )
         self._grace_until = None
         response = await self._post(body)
         if response.status != 200:
@@ -235,11 +238,11 @@ def _network_error(name: str, error: aiohttp.ClientError) -> ModelError:
     return ModelError(f"{name}: {type(error).__name__}: {error}", outcome="transport")
 
 
-async def _drain(response: aiohttp.ClientResponse) -> None:
+async def _drain(response: aiohttp.ClientResponse, reader: AnswerReader) -> None:
     """Read what follows the last event, normally nothing, so that the connection can be used again."""
-    try:
+    import aiohttp
+
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError):  # the answer is there; a new connection costs little
         async with asyncio.timeout(_DRAIN_S):
-            while await response.content.readany():
-                pass
-    except TimeoutError:
-        return  # the server lingers; a new connection costs less than to wait for it
+            while block := await response.content.readany():
+                reader.feed(block)

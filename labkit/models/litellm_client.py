@@ -89,7 +89,7 @@ class LitellmClient:
             wire, response = await self._send(request, {})
         except _FailedGeneration as failed:
             return self._completion(request, failed.answer(), wire=failed.wire, latency_s=time.perf_counter() - began)
-        pieces = AnswerPieces()
+        pieces = AnswerPieces(is_json=request.schema is not None)
         try:
             pieces.take_message(_data(response))
             pieces.end()
@@ -105,7 +105,7 @@ class LitellmClient:
         began = time.perf_counter()
         options = {"stream": True, "stream_options": {"include_usage": True}}
         first_chunk_s: float | None = None
-        pieces = AnswerPieces()
+        pieces = AnswerPieces(is_json=request.schema is not None)
         try:
             wire, response = await self._send(request, options)
             try:

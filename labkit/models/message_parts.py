@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Call", "calls_of", "content_of", "reasoning_of", "refusal_of"]
+__all__ = ["Call", "Misshapen", "calls_of", "content_of", "reasoning_of", "refusal_of"]
 
 _ANSWERING = frozenset({"text", "output_text"})
 _THINKING = ("reason", "think", "thought")
@@ -22,17 +22,28 @@ class Call(NamedTuple):
     arguments: str
 
 
-def content_of(message: Mapping[str, Any]) -> str:
-    """Give the text that is the answer: no reasoning, and a value that the server has read already as its JSON."""
+class Misshapen(Exception):
+    """Something has not the type that it must have: part of the answer may be lost in it."""
+
+
+def content_of(message: Mapping[str, Any], *, is_json: bool) -> str:
+    """Give the text that is the answer: no reasoning, and nothing of unknown types.
+
+    Args:
+        is_json: A value was asked for: one that the server has read already is given as its JSON.
+
+    Raises:
+        Misshapen: It is neither text nor parts, nor a value where one was asked for.
+    """
     content = message.get("content")
     if content is None or isinstance(content, str):
         return content or ""
-    if isinstance(content, list):
-        if not all(_is_part(part) for part in content):
-            return _json(content)
+    if isinstance(content, list) and all(isinstance(part, dict) and _is_part(part) for part in content):
         return "".join(map(_text, content))
     if isinstance(content, dict) and _is_text(content):
         return _text(content)
+    if not is_json:
+        raise Misshapen(f"its content is no text: {_json(content)[:100]}")
     return _json(content)
 
 
@@ -49,6 +60,8 @@ def reasoning_of(message: Mapping[str, Any]) -> str:
 def refusal_of(message: Mapping[str, Any]) -> str:
     """Give the words of an explicit refusal."""
     refusal = message.get("refusal")
+    if refusal and not isinstance(refusal, str):
+        raise Misshapen(f"its refusal is no text: {_json(refusal)[:100]}")
     if isinstance(refusal, str) and refusal:
         return refusal
     content = message.get("content")
@@ -60,30 +73,33 @@ def refusal_of(message: Mapping[str, Any]) -> str:
 def calls_of(message: Mapping[str, Any]) -> Iterator[Call]:
     """Give the calls of tools, also in the form that was before tools."""
     calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        if isinstance(call, dict):
-            yield _call(call.get("index"), call.get("function") or call)
-    legacy = message.get("function_call")
-    if isinstance(legacy, dict):
-        yield _call(0, legacy)
+    if calls is not None and not isinstance(calls, list):
+        raise Misshapen(f"its tool_calls are no list: {_json(calls)[:100]}")
+    for call in calls or ():
+        if not isinstance(call, dict):
+            raise Misshapen(f"a call is no object: {_json(call)[:100]}")
+        yield _call(call.get("index"), call.get("function", call))
+    if message.get("function_call"):
+        yield _call(0, message["function_call"])
 
 
 def _call(index: object, function: object) -> Call:
-    function = function if isinstance(function, dict) else {}
-    arguments = function.get("arguments")
-    name = function.get("name")
+    if function is not None and not isinstance(function, dict):
+        raise Misshapen(f"a call's function is no object: {_json(function)[:100]}")
+    arguments = (function or {}).get("arguments")
+    if arguments is not None and not isinstance(arguments, str | dict):
+        raise Misshapen(f"a call's arguments are no object: {_json(arguments)[:100]}")
+    name = (function or {}).get("name")
     return Call(
-        index if isinstance(index, int) else None,
+        index if isinstance(index, int) and not isinstance(index, bool) else None,
         name if isinstance(name, str) and name else None,
         # Ollama's older servers send them as an object
-        arguments if isinstance(arguments, str) else "" if arguments is None else _json(arguments),
+        _json(arguments) if isinstance(arguments, dict) else arguments or "",
     )
 
 
-def _is_part(part: object) -> bool:
-    if isinstance(part, dict):
-        return isinstance(part.get("type"), str) or isinstance(part.get("text"), str | dict)
-    return isinstance(part, str)
+def _is_part(part: Mapping[str, Any]) -> bool:
+    return isinstance(part.get("type"), str) or (part.get("type") is None and isinstance(part.get("text"), str | dict))
 
 
 def _is_text(part: Mapping[str, Any]) -> bool:
@@ -95,15 +111,15 @@ def _is_thought(part: Mapping[str, Any]) -> bool:
     return isinstance(kind, str) and any(word in kind.lower() for word in _THINKING)
 
 
-def _text(part: Any) -> str:
-    if isinstance(part, str):
-        return part
-    if part.get("type", "text") not in _ANSWERING and part.get("type") is not None:
+def _text(part: Mapping[str, Any]) -> str:
+    if part.get("type") is not None and part["type"] not in _ANSWERING:
         return ""
     text = part.get("text")
     if isinstance(text, dict):
         text = text.get("value")
-    return text if isinstance(text, str) else ""
+    if text is not None and not isinstance(text, str):
+        raise Misshapen(f"a part's text is no text: {_json(text)[:100]}")
+    return text or ""
 
 
 def _words(thought: Any) -> str:
