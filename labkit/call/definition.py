@@ -280,7 +280,11 @@ def _versions(
 def _describe_seat(seat: Seat) -> Any:
     if seat.spec is None:
         return {"client": seat.name}
-    return describe({"name": seat.spec.name, "base_url": seat.spec.base_url, "sampling": seat.sampling})
+    # only what was set: a parameter that labkit learns later changes nothing for who does not use it
+    unset = Sampling()
+    given = {field.name: getattr(seat.sampling, field.name) for field in dataclasses.fields(Sampling)}
+    sampling = {name: value for name, value in given.items() if value != getattr(unset, name)}
+    return describe({"name": seat.spec.name, "base_url": seat.spec.base_url, "sampling": sampling})
 
 
 def _describe_policy(policy: Policy) -> Any:

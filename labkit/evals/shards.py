@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from labkit.call.result import Result
 from labkit.call.watch import before_request, kept_apart
 from labkit.errors import RunStopped
-from labkit.evals.case import Case
 from labkit.evals.crew import FIRST_WAIT_S, LONGEST_WAIT_S, Unit, answered, is_away, stop_without_access
 from labkit.evals.runs import Row
 from labkit.extras import needs

@@ -79,7 +79,7 @@ def _variants(plan: Definition) -> Sequence[Definition]:
     """The call itself, and what each variant of each flag makes of it."""
     if plan.flags is None:
         return [plan]
-    by_flag = list(plan.flags.variants().values())
-    defaults = tuple(next(iter(variants)) for variants in by_flag)
-    chosen = [(*defaults[:n], each, *defaults[n + 1 :]) for n, variants in enumerate(by_flag) for each in variants]
+    by_flag = plan.flags.variants()
+    defaults = {key: next(iter(variants)) for key, variants in by_flag.items()}
+    chosen = [defaults | {key: name} for key, variants in by_flag.items() for name in variants]
     return [plan, *(plan.variant(choice) for choice in chosen)]
