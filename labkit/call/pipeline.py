@@ -186,7 +186,7 @@ async def _prepare(trip: Trip) -> Question:
         facts, notes = await context.gather(trip.plan.context, trip.given)
         trip.journal.notes.extend(notes)
     with trip.journal.step("prompt"):
-        return Question(given=trip.given, messages=trip.plan.prompt.render(trip.given, facts))
+        return Question(given=trip.given, messages=await trip.plan.prompt.arender(trip.given, facts))
 
 
 async def _cached_or_asked(trip: Trip, question: Question) -> Answer:
