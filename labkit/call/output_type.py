@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ from labkit.call.schemas import inline_refs
 from labkit.call.steps import StepFailed
 from labkit.errors import CallInvalid, OutputRejected
 
-__all__ = ["OutputType"]
+__all__ = ["OutputType", "is_blank"]
 
 _NOTHING: Any = object()
 _FRACTION = re.compile(r"\d\.\d|\d[eE][-+]?\d")
@@ -79,7 +80,9 @@ class OutputType:
                 raise self._failed(error) from error
         if (taken := self._as_pydantic_takes_it(text)) is not None:
             return taken
-        if not text.strip() and (blank := self._blank()) is not _NOTHING:
+        if is_blank(text):
+            if (blank := self._blank()) is _NOTHING:
+                raise _says_nothing()
             return blank, ()
         # Loaded for the first answer that is not quite right: a tenth of what `import labkit` may take.
         from labkit.call.outputs import pick
@@ -108,9 +111,8 @@ class OutputType:
 
     def _text(self, text: str) -> tuple[Any, tuple[Repair, ...]]:
         answer, taken = self.answer_in(text)
-        if not answer.strip():
-            # A provider that says nothing has not answered.
-            raise StepFailed(Reason(step="output", outcome="parse", message="the text is empty"))
+        if is_blank(answer):
+            raise _says_nothing()
         return self._checked(answer), taken
 
     def _blank(self) -> Any:
@@ -121,6 +123,8 @@ class OutputType:
             ["string", "null"], ["null", "string"],
         ):  # fmt: skip
             return None
+        if "" in schema.get("enum", (schema.get("const"),)):
+            return ""
         # only who wrote min_length=0 himself has asked for it
         return "" if schema.get("type") == "string" and schema.get("minLength") == 0 else _NOTHING
 
@@ -287,3 +291,15 @@ def _faults(error: pydantic.ValidationError) -> frozenset[tuple[str, str]]:
 
 def _words_in(schema: Mapping[str, Any]) -> set[str]:
     return set(re.findall(r"\w+", json.dumps(schema, default=repr)))
+
+
+def is_blank(text: str) -> bool:
+    """Whether *text* says nothing: blanks, and characters that nobody sees."""
+    return not text or (len(text) < 100 and all(each.isspace() or unicodedata.category(each) == "Cf" for each in text))
+
+
+def _says_nothing() -> StepFailed:
+    said = "the model gave no text at all"
+    return StepFailed(
+        Reason(step="output", outcome="parse", message=said, errors=(FieldError(path="", type="blank", message=said),))
+    )
