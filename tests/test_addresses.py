@@ -169,7 +169,7 @@ def test_a_key_that_stands_in_the_code_stays_where_it_is(caplog: pytest.LogCaptu
 @pytest.mark.filterwarnings("ignore:Query string argument")
 def test_a_gateway_from_the_environment_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """And so is a place for records."""
-    gateway, place = f"https://bob:{PW}@gateway/v1", f"sqlite:///{tmp_path}/r.db?password={PW}"
+    gateway, place = f"https://bob:{PW}@gateway/v1", f"jsonl:{tmp_path}/r.jsonl?token={PW}"
     monkeypatch.setenv("GATEWAY", gateway)
     monkeypatch.setenv("PLACE", place)
     desk = support_desk(sink=place).replace(model=lk.Model("openai/m", base_url=gateway))
