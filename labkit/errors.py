@@ -19,13 +19,15 @@
     └── QualityRegression    the gate failed
 
 Operational failures (a provider that is down, an answer that breaks the schema) never raise out of a
-guarded call: they are in ``Result.reason``. This package imports nothing of labkit.
+guarded call: they are in ``Result.reason``. No message shows a password of an address, or what a terminal would obey.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
+
+from labkit.terminal import printable
 
 __all__ = [
     "CallFailed",
@@ -73,6 +75,10 @@ Outcome = Literal[
 
 class LabkitError(Exception):
     """The root of labkit's errors."""
+
+    def __init__(self, *said: Any) -> None:
+        # what a message quotes is somebody else's: an address with its password, a name with escape sequences
+        super().__init__(*(printable(each) if isinstance(each, str) else each for each in said))
 
 
 class CallInvalid(LabkitError):

@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from labkit.call.repairs import Repair
 from labkit.errors import CallFailed, Outcome
 from labkit.models.protocol import FinishReason, Usage, Wire
+from labkit.terminal import printable
 
 __all__ = ["STEPS", "AnswerSource", "AttemptRecord", "FieldError", "FlagReading", "Note", "Reason", "Result", "Step"]
 
@@ -187,7 +188,7 @@ class Result(Generic[T]):
 
     def explain(self, file: TextIO | None = None) -> None:
         """Print the nine steps with their times and what happened in each, to *file* or standard output."""
-        print(self._explanation(), file=file or sys.stdout)
+        print(printable(self._explanation()), file=file or sys.stdout)
 
     def _explanation(self) -> str:
         state = "degraded" if self.degraded else "ok" if self.ok else "error"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from labkit.addresses import masked
+from labkit.call.private_files import open_private
 from labkit.call.record import CallRecord
 from labkit.errors import CallInvalid
 
@@ -34,7 +36,8 @@ class JsonLines:
     """Appends each record to a file as one line of JSON. Several processes may share the file.
 
     Args:
-        path: Made, with its folders, when it is not there; opened for every batch, so that it may be rotated.
+        path: Made, with its folders, when it is not there, for its owner to read; opened for every batch, so that it
+            may be rotated.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -55,7 +58,7 @@ class JsonLines:
 
     def _append(self, lines: bytes) -> None:
         # one write each time: lines of two processes do not mix
-        with self._path.open("ab", buffering=0) as file:
+        with open(self._path, "ab", buffering=0, opener=open_private) as file:
             written = file.write(lines)
             while written < len(lines):
                 written += file.write(lines[written:])
@@ -89,7 +92,9 @@ def _open(where: str) -> Sink:
         sink: Sink = served[scheme].load()(where)
         return sink
     known = ", ".join(["jsonl:PATH", *(f"{name}:..." for name in sorted(served))])
-    raise CallInvalid(f"records cannot go to {where!r}: write one of {known} (LABKIT_RECORDS or GuardedCall(sink=...))")
+    raise CallInvalid(
+        f"records cannot go to {masked(where)!r}: write one of {known} (LABKIT_RECORDS or GuardedCall(sink=...))"
+    )
 
 
 def sink_from_environment() -> Sink | None:

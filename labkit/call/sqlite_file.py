@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from labkit.call.private_files import make_private
 from labkit.errors import StoreError, StoreGone
 
 __all__ = ["LOCK_WAIT_S", "SqliteFile", "file_named", "looks_like_a_file", "strangers", "url_of"]
@@ -125,7 +126,9 @@ class SqliteFile:
             StoreGone: It was deleted or replaced since it was first opened.
         """
         first = self._was is None
-        if not first:
+        if first:
+            make_private(self.path)
+        else:
             self.check()
         db = self._connect("rwc" if first else "rw", threads, wait_s)
         db.execute("PRAGMA journal_mode = WAL")

@@ -14,6 +14,7 @@ from labkit.evals.stored import about_of
 from labkit.extras import needs
 from labkit.store.opening import StoreLike, opened
 from labkit.store.units import StoredRun
+from labkit.terminal import in_a_line
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -221,10 +222,10 @@ class History:
                 "changed",
             )
         ]
-        rows += [tuple(_printable(cell) for cell in _cells(point)) for point in self.points]
+        rows += [tuple(in_a_line(cell) for cell in _cells(point)) for point in self.points]
         widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
         lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, "", *map(_printable, self.notes())])
+        return "\n".join([*lines, "", *map(in_a_line, self.notes())])
 
     def __repr__(self) -> str:
         return f"History({self.call!r}, {_runs(len(self.points))})"
@@ -351,8 +352,3 @@ def _percent(value: float | None) -> str:
 
 def _runs(n: int) -> str:
     return f"{n:,} run" if n == 1 else f"{n:,} runs"
-
-
-def _printable(text: str) -> str:
-    """Show what cannot be seen: an escape sequence in a name could rewrite the terminal."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

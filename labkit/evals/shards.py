@@ -23,6 +23,7 @@ from labkit.errors import RunStopped
 from labkit.evals.crew import FIRST_WAIT_S, LONGEST_WAIT_S, Unit, answered, is_away, stop_without_access
 from labkit.evals.runs import Row
 from labkit.extras import needs
+from labkit.models.model import keys_travel
 
 if TYPE_CHECKING:
     from labkit.evals.crew import Crew
@@ -53,7 +54,10 @@ async def ask_on_dask(crew: Crew, units: Sequence[Unit], client: Any) -> None:
         threads = await threads
     size = min(_LARGEST_SHARD, math.ceil(crew.limits.concurrency / max(1, sum(threads.values()))))
     # By value, and once: a call that was defined in a notebook has no module a worker could import.
-    payloads = [cloudpickle.dumps((call, tuple(crew.judges))) for call in crew.calls]
+    # Keys that stand in the code go along, to the workers of this client and nowhere else; those that stand in the
+    # environment are read from the workers'.
+    with keys_travel():
+        payloads = [cloudpickle.dumps((call, tuple(crew.judges))) for call in crew.calls]
     waiting = _shards(units, size)
 
     async def work() -> None:

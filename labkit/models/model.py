@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal, Self
 
+from labkit.addresses import FromEnvironment, from_environment, held_here, masked
 from labkit.errors import CallInvalid
 from labkit.models.protocol import Sampling
 
-__all__ = ["Model", "Price", "key_variable"]
+__all__ = ["Model", "Price", "key_variable", "keys_travel"]
+
+log = logging.getLogger("labkit.call")
+
+_keys_travel: ContextVar[bool] = ContextVar("labkit_keys_travel", default=False)
+
+
+@contextmanager
+def keys_travel() -> Iterator[None]:
+    """Let pickles made here hold keys that were given in code: they go to workers of one's own, and into no file."""
+    token = _keys_travel.set(True)
+    try:
+        yield
+    finally:
+        _keys_travel.reset(token)
 
 
 def key_variable(provider: str) -> str:
@@ -51,7 +69,8 @@ class Model:
         reasoning_effort: How long a reasoning model may think: "minimal", "low", "medium", "high".
         extra: Whatever else the body of the request is to hold, as JSON data: ``{"service_tier": "flex"}``.
         price: Where the model is not in litellm's price table; None there too gives cost None, never 0.
-        api_key: Normally left to the provider's environment variable; never shown, recorded or fingerprinted.
+        api_key: Normally left to the provider's environment variable; never shown, recorded, fingerprinted or pickled:
+            a pickle names the environment variable that holds it, and is read with the environment of its reader.
 
     Raises:
         CallInvalid: The name has no provider, or *extra* holds what labkit itself sends.
@@ -100,6 +119,31 @@ class Model:
             extra=self.extra,
         )
 
+    def __repr__(self) -> str:
+        said = [repr(self.name)]
+        for each in fields(self)[1:]:
+            value = getattr(self, each.name)
+            default = each.default_factory() if each.default_factory is not MISSING else each.default
+            if each.repr and value != default:
+                said.append(f"{each.name}={masked(repr(value))}")
+        return f"Model({', '.join(said)})"
+
+    def __copy__(self) -> Self:
+        return self  # it cannot change; a copy is no pickle, and keeps its key
+
+    def __deepcopy__(self, _: Any) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        if self.base_url is not None and masked(self.base_url) != self.base_url:
+            state["base_url"] = from_environment(self.base_url)
+        if self.api_key is not None:
+            key = from_environment(self.api_key)
+            travels = isinstance(key, FromEnvironment) or _keys_travel.get()
+            state["api_key"] = key if travels else FromEnvironment(key_variable(self.provider))
+        return _made, (type(self), state)
+
 
 # What the body of a request holds already: under its own name, or as what is asked and how it is answered.
 _PARAMETERS = frozenset(
@@ -129,3 +173,13 @@ def _checked(name: str, extra: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise CallInvalid(f"Model({name!r}, extra=): it must be JSON data: {error}") from error
     return copy
+
+
+def _made(kind: type[Model], state: dict[str, Any]) -> Model:
+    key = state.get("api_key")
+    found = {name: held_here(value) for name, value in state.items()}
+    if isinstance(key, FromEnvironment) and found["api_key"] is None:
+        log.warning(
+            "the key of %s stayed where it was pickled: a pickle holds none. Set %s here", state["name"], str(key)
+        )
+    return kind(found.pop("name"), **found)

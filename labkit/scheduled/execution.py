@@ -58,11 +58,15 @@ def execute(
     source: Path,
     kernel: Kernel,
     parameters: Mapping[str, Any],
+    hidden: Mapping[str, str],
     cwd: Path | None,
     watch: Watch | None,
     transport: Mapping[str, str],
 ) -> tuple[NotebookNode, Failure | None]:
     """Run every cell, and write the notebook with its outputs to *executed*, also after each cell.
+
+    Args:
+        hidden: Those of *parameters* that the notebook is not to hold as they are.
 
     Returns:
         The notebook with its outputs, and what it stopped at.
@@ -85,6 +89,7 @@ def execute(
             kernel_name=kernel.name,
             progress_bar=False,
             watch=watch,
+            hidden=hidden,
             config=Config({"KernelManager": transport}),
         )
     stopped_at = next((n for n, cell in enumerate(book.cells) if cell.metadata["papermill"].get("exception")), None)

@@ -11,6 +11,7 @@ from labkit.evals.measures import Difference
 from labkit.evals.pairs import Pair, Pairs
 from labkit.evals.runs import EvalRun, Row
 from labkit.extras import needs
+from labkit.terminal import printable
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, chip, count, h, join, percent, seconds, usd
 from labkit.views.parts import (
@@ -132,7 +133,7 @@ class AbView(View):
             self._state = replace(state, raw=not state.raw)
 
     def __repr__(self) -> str:
-        return f"{self.comparison.headline}: {self.comparison.evidence}"
+        return printable(f"{self.comparison.headline}: {self.comparison.evidence}")
 
     def _chosen(self) -> Pairs:
         state = self._state

@@ -13,6 +13,7 @@ from labkit.errors import TooFewCases
 from labkit.evals.runs import EvalRun, Row
 from labkit.evals.stats import Interval, quantile_interval
 from labkit.extras import needs
+from labkit.terminal import printable
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, count, h, join, seconds
 from labkit.views.parts import shown, source_words
@@ -169,7 +170,7 @@ class LatencyView(View):
                 self._state = replace(state, run=int(place[1]), bin=int(place[2]))
 
     def __repr__(self) -> str:
-        return self.headline
+        return printable(self.headline)
 
     def _page(self, *, live: bool, rows: int) -> Safe:
         regions = self._regions() if live else {}

@@ -12,6 +12,7 @@ from labkit.call.repairs import Repair
 from labkit.call.result import AttemptRecord, FieldError
 from labkit.evals.runs import EvalRun, Row
 from labkit.extras import needs
+from labkit.terminal import printable
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, chip, count, h, join
 from labkit.views.parts import fields_of, search_box, shown, source_words, why_degraded
@@ -99,7 +100,7 @@ class ValidationView(View):
             self._state = replace(state, at=ids.index(value) if value in ids else state.at)
 
     def __repr__(self) -> str:
-        return f"{self.run.call}: {self.headline}"
+        return printable(f"{self.run.call}: {self.headline}")
 
     def _chosen(self) -> list[Row]:
         group, wanted = self._state.group, self._state.search.strip().casefold()

@@ -80,14 +80,15 @@ def _refuse(value: Any) -> Any:
 
 
 def _of_object(value: Any) -> Fields:
-    fields, others = _names_of(type(value))
+    kind: Any = type(value)
+    fields, others = _names_of(kind)
     extra = getattr(value, "model_extra", None) if isinstance(value, pydantic.BaseModel) else None
     return Fields(value, functools.partial(getattr, value), (*fields, *extra) if extra else fields, others)
 
 
-def readable_names(kind: type) -> tuple[str, ...]:
+def readable_names(kind: Any) -> tuple[str, ...]:
     """Give what templates may read of a model or dataclass: fields, computed fields, properties, class constants."""
-    fields, others = _names_of(kind)  # type: ignore[arg-type]
+    fields, others = _names_of(kind)
     return (*fields, *others)
 
 

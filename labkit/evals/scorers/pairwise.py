@@ -22,6 +22,7 @@ from labkit.evals.scorers.judge import as_data, checked_call, judged_by_model, w
 from labkit.evals.stats.binary_pairs import mcnemar_exact
 from labkit.models.model import Model
 from labkit.models.protocol import Client
+from labkit.terminal import printable
 
 __all__ = [
     "Better",
@@ -273,7 +274,7 @@ class Preferences:
         return total
 
     def __repr__(self) -> str:
-        return f"Preferences({self._said()})"
+        return printable(f"Preferences({self._said()})")
 
     def _repr_html_(self) -> str:
         return f"<div>{escape(self._said())}</div>"
