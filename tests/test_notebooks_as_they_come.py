@@ -149,19 +149,23 @@ def test_a_kernel_of_another_machine_is_replaced_and_said(
 
 
 def test_a_kernel_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """It wins over the notebook's; one that is not there is refused with those that are."""
+    """It wins over the notebook's; one that cannot start is refused with those that can."""
     spec = tmp_path / "jupyter" / "kernels" / "mine"
     spec.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     kernel = {"argv": argv, "display_name": "Mine", "language": "python", "env": {"WHOSE": "mine"}}
     (spec / "kernel.json").write_text(json.dumps(kernel))
+    for name, broken in (("gone", json.dumps(kernel | {"argv": ["/no/such/python", *argv[1:]]})), ("broken", "{")):
+        (spec.parent / name).mkdir()
+        (spec.parent / name / "kernel.json").write_text(broken)
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     notebook = written(tmp_path / "a.ipynb", "out = ''", "import os; print(os.environ['WHOSE'])", JUDGE)
 
     assert (night(notebook, "--kernel", "mine"), capsys.readouterr().err) == (0, "")
     assert output(tmp_path) == "mine\n"
-    assert night(notebook, "--kernel", "yours") == 1
-    assert f"{notebook}: kernel 'yours' is not here; there are mine, python3" in capsys.readouterr().err
+    for name in ("yours", "gone", "broken"):
+        assert night(notebook, "--kernel", name) == 1
+        assert f"{notebook}: kernel {name!r} is not here; there are mine, python3" in capsys.readouterr().err
 
 
 def test_a_notebook_of_another_language_is_not_run_as_python(tmp_path: Path):
