@@ -85,7 +85,7 @@ class Timed:
 async def first_partial_ms() -> list[float]:
     client = Timed()
     took = []
-    async with ModelServer(client) as server:
+    async with ModelServer(client, api_key=None) as server:
         ask = lk.GuardedCall(
             "ask",
             input=Question,

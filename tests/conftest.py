@@ -1,8 +1,20 @@
-"""Which tests drive a browser: they run in a process of their own."""
+"""What holds for every test: interrupts interrupt, and those that drive a browser run in a process of their own."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Take SIGINT, and so let children take it, also where a shell put the tests into the background: there it is
+    inherited as ignored, and whoever waits for an interrupt waits for ever."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from labkit.call.answer import Answer
+from labkit.call.completions import check_whole, is_blank, read_answer
 from labkit.call.definition import Seat
 from labkit.call.repairs import Repair
 from labkit.call.result import Reason
@@ -80,18 +81,15 @@ async def _judge(
     """Accept what a completion says, or say why not."""
     plan, journal, timeout_s = trip.plan, trip.journal, trip.plan.policy.rule_timeout_s
     with journal.step("output"):
-        if completion.finish_reason == "filter":
-            raise StepFailed(journal.failure("refused", "the model or its provider refused to answer"))
-        if completion.finish_reason == "length":
-            raise StepFailed(
-                journal.failure("truncated", "the answer was cut off at the token limit; raise Model(max_tokens=)")
-            )
-    text, guarded = completion.text, _UNTOUCHED
+        check_whole(completion)
+        # guards judge what may be served, and of what was thought aloud nothing is
+        text, thoughts = plan.output.answer_in(completion.text)
+    guarded = _UNTOUCHED
     if plan.guards:
         with journal.step("rules"):
             text, guarded = await apply_guards(plan.guards, text, timeout_s)
     with journal.step("output"):
-        value, repairs = plan.output.accept(text, plan.policy.repair)
+        value, repairs = read_answer(plan.output, text, plan.policy.repair)
     fixes, confidence = _UNTOUCHED, None
     with journal.step("rules"):
         if plan.rules:
@@ -103,7 +101,7 @@ async def _judge(
         value=value,
         source="model" if seat is plan.seat else "fallback_model",
         confidence=confidence if confidence is not None else _mean_probability(completion),
-        repairs=guarded + repairs + fixes,
+        repairs=thoughts + guarded + repairs + fixes,
     )
 
 
@@ -124,15 +122,18 @@ async def _sample(
             raise each
         else:
             try:
-                values.append(trip.plan.output.dump(trip.plan.output.accept(each.completion.text, "safe")[0]))
+                check_whole(each.completion)
+                text, _ = trip.plan.output.answer_in(each.completion.text)
+                values.append(trip.plan.output.dump(read_answer(trip.plan.output, text, "safe")[0]))
             except StepFailed as failed:
                 trip.journal.judge(each.n, failed.reason.outcome, failed.reason.message, failed.reason.errors)
     return values
 
 
 def _reask(completion: Completion, reason: Reason) -> tuple[Message, Message]:
+    said = "(no answer)" if is_blank(completion.text) else completion.text  # some servers refuse an empty message
     return (
-        Message("assistant", completion.text),
+        Message("assistant", said),
         Message(
             "user", f"That answer was rejected: {reason.message}\nAnswer again with the whole corrected value only."
         ),

@@ -12,8 +12,9 @@ import pydantic
 
 from labkit.call.breaker import Circuit
 from labkit.call.context import Source
+from labkit.call.description import describe
 from labkit.call.fallback import Apology, RulesBased, SafeDefault, Stale
-from labkit.call.fingerprint import describe, digest
+from labkit.call.fingerprint import digest
 from labkit.call.flags import Flag, Flags
 from labkit.call.health import Health, health_of
 from labkit.call.limiter import Limiter
@@ -139,6 +140,8 @@ def define(name: str, parts: Parts) -> Definition:
     _check(name, parts)
     policy = parts.policy or Policy()
     output = OutputType(parts.output)
+    if policy.cache is not None:
+        output.check_keepable(name)
     seat = Seat.of(parts.model, policy)
     rungs = tuple(_rung(name, rung, output, policy) for rung in parts.fallbacks)
     _check_prices(name, policy, [seat, *(rung for rung in rungs if isinstance(rung, Seat))])
@@ -277,7 +280,11 @@ def _versions(
 def _describe_seat(seat: Seat) -> Any:
     if seat.spec is None:
         return {"client": seat.name}
-    return describe({"name": seat.spec.name, "base_url": seat.spec.base_url, "sampling": seat.sampling})
+    # only what was set: a parameter that labkit learns later changes nothing for who does not use it
+    unset = Sampling()
+    given = {field.name: getattr(seat.sampling, field.name) for field in dataclasses.fields(Sampling)}
+    sampling = {name: value for name, value in given.items() if value != getattr(unset, name)}
+    return describe({"name": seat.spec.name, "base_url": seat.spec.base_url, "sampling": sampling})
 
 
 def _describe_policy(policy: Policy) -> Any:

@@ -22,6 +22,7 @@ from labkit.call.definition import Definition, Seat
 from labkit.call.fallback import ModelRung, Rung, answer_by_rules, climb
 from labkit.call.flight import Flights, Shared
 from labkit.call.journal import Journal
+from labkit.call.keeping import UNKEPT
 from labkit.call.record import in_notebook, record_of
 from labkit.call.redaction import hide_in_logs, secrets_in
 from labkit.call.result import Reason, Result
@@ -185,7 +186,7 @@ async def _prepare(trip: Trip) -> Question:
         facts, notes = await context.gather(trip.plan.context, trip.given)
         trip.journal.notes.extend(notes)
     with trip.journal.step("prompt"):
-        return Question(given=trip.given, messages=trip.plan.prompt.render(trip.given, facts))
+        return Question(given=trip.given, messages=await trip.plan.prompt.arender(trip.given, facts))
 
 
 async def _cached_or_asked(trip: Trip, question: Question) -> Answer:
@@ -205,18 +206,26 @@ async def _cached_or_asked(trip: Trip, question: Question) -> Answer:
             "prompt, model, schema or rules have changed since. Record it anew with "
             "Cache(path=..., ttl_s=math.inf) and a model that answers."
         )
-    dump = trip.plan.output.dump
+    form: Any = UNKEPT
 
     async def lead() -> Answer:
+        nonlocal form
         led = await _ask_primary(trip, question)
-        await cache.keep(trip.key or "", dump(led.value))
+        form = trip.plan.output.keeper.form_of(led.value)
+        if form is UNKEPT:
+            trip.journal.note("the answer was not kept: what it is dumped as does not read back as an equal value")
+        else:
+            await cache.keep(trip.key or "", form)
         return led
 
-    found = await _flights.once(trip.key, lead, lambda led: dump(led.value))
-    if isinstance(found, Shared):
-        trip.journal.note("shared the answer of an identical call that was in flight")
-        return Answer(value=trip.plan.output.validate(found.value), source="cache")
-    return found
+    found = await _flights.once(trip.key, lead, lambda _: form)
+    if not isinstance(found, Shared):
+        return found
+    if found.value is UNKEPT:
+        trip.journal.note("an identical call was in flight, and its answer cannot be shared")
+        return await _ask_primary(trip, question)
+    trip.journal.note("shared the answer of an identical call that was in flight")
+    return Answer(value=trip.plan.output.restore(found.value), source="cache")
 
 
 async def _kept(trip: Trip, cache: Cache, key: str) -> Answer | None:
@@ -225,7 +234,7 @@ async def _kept(trip: Trip, cache: Cache, key: str) -> Answer | None:
         if entry is None:
             return None
         try:
-            return Answer(value=trip.plan.output.validate(entry.value), source="cache")
+            return Answer(value=trip.plan.output.restore(entry.value), source="cache")
         except StepFailed as failed:
             trip.journal.note(f"a kept answer was not used: {failed.reason.message}")
             return None

@@ -28,7 +28,7 @@ class CallRecord:
         at: When it was recorded, UTC, ISO 8601.
         fingerprint: Of the call, or of the variant that a flag chose.
         outcome: ``ok``, or the reason's outcome; ``cancelled`` for a call nobody waited for.
-        attempts: Every request; without content, none has its text.
+        attempts: Every request; without content, none has its text or reasoning.
         repairs: What was done to the output; without content, neither before nor after.
         content: Whether input, value and texts are held.
         input: The validated input as JSON data; None when content is not recorded or the input was invalid.
@@ -84,7 +84,7 @@ def record_of(
     attempts, repairs = result.attempts, result.repairs
     # What a model said of a marked field cannot be told from the rest of its text before it is read.
     if not content or holds_sensitive(type(result.value)):  # type: ignore[arg-type]
-        attempts = tuple(dataclasses.replace(attempt, text=None) for attempt in attempts)
+        attempts = tuple(dataclasses.replace(attempt, text=None, reasoning=None) for attempt in attempts)
         repairs = tuple(dataclasses.replace(each, before=None, after=None, alternatives=()) for each in repairs)
     record = CallRecord(
         call=result.call,

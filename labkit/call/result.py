@@ -88,6 +88,7 @@ class AttemptRecord:
         message: What went wrong, "" when nothing did.
         errors: Faults of the value, for outcome ``schema``.
         text: What the model said, None when nothing came.
+        reasoning: What it thought before, where its provider gives that; not shown unless asked for.
     """
 
     n: int
@@ -108,6 +109,7 @@ class AttemptRecord:
     finish_reason: FinishReason | None = None
     request_id: str | None = None
     text: str | None = None
+    reasoning: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -123,7 +125,7 @@ class Result(Generic[T]):
         repairs: Everything that was done to the output before it was accepted.
         attempts: Every request to a model, in order.
         usage: Tokens over all attempts, None when no attempt reported any.
-        cost_usd: Over all attempts, None when a price is not known, never a guess.
+        cost_usd: Over all attempts, None when a price is not known. A guess where ``is_cost_estimated`` says so.
         steps: Seconds spent in each step that ran.
         notes: What else happened.
         flags: The feature flags as they were read for this call.
@@ -156,6 +158,11 @@ class Result(Generic[T]):
     def degraded(self) -> bool:
         """The main path did not answer."""
         return self.reason is not None
+
+    @property
+    def is_cost_estimated(self) -> bool:
+        """Whether ``cost_usd`` counts tokens that no provider reported."""
+        return self.cost_usd is not None and self.usage is not None and self.usage.estimated
 
     def __repr__(self) -> str:
         why = f", degraded by {self.reason.step}: {self.reason.outcome}" if self.reason is not None else ""

@@ -153,6 +153,8 @@ def _about_attempt(attempt: AttemptRecord, seat: Seat | None, plan: Definition) 
         "gen_ai.response.time_to_first_chunk": attempt.first_chunk_s,
         "gen_ai.usage.input_tokens": None if attempt.usage is None else attempt.usage.prompt_tokens,
         "gen_ai.usage.output_tokens": None if attempt.usage is None else attempt.usage.completion_tokens,
+        "gen_ai.usage.cache_read.input_tokens": (attempt.usage and attempt.usage.cached_tokens) or None,
+        "gen_ai.usage.reasoning.output_tokens": (attempt.usage and attempt.usage.reasoning_tokens) or None,
         "labkit.attempt.number": attempt.n,
         "labkit.attempt.kind": attempt.kind,
         "labkit.attempt.outcome": attempt.outcome,

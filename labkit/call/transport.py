@@ -189,7 +189,10 @@ async def _send(trip: Trip, seat: Seat, request: CompletionRequest, until: float
             served_model=completion.model, wire=completion.wire, first_chunk_s=completion.first_chunk_s,
             usage=completion.usage, cost_usd=cost_usd(completion.usage, seat.price()),
             finish_reason=completion.finish_reason, request_id=completion.request_id, text=completion.text,
+            reasoning=completion.reasoning,
         )  # fmt: skip
+        for note in completion.notes:
+            journal.note(f"{seat.name}: {note}")
         return Sent(completion=completion, n=n)
     failure = _without_key(failure, seat)
     if presenter is not None:
@@ -236,8 +239,11 @@ async def _receive(
                 async for chunk in chunks:
                     if chunk.completion is not None:
                         return chunk.completion
-                    if presenter is not None:
+                    if presenter is not None and chunk.text:
                         presenter.text(chunk.text)
+                    if chunk.is_end:  # it is the client that waits now, and not for the model
+                        timer.reschedule(last)
+                        continue
                     idle_until = last if limits.idle_s is None else clock() + limits.idle_s
                     timer.reschedule(min(last, idle_until))
                     waits_for = (

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from labkit.call.fingerprint import digest
 from labkit.call.guarded import GuardedCall
-from labkit.errors import DatasetInvalid, MissingDependency
+from labkit.errors import DatasetInvalid
 from labkit.evals.case import Case
 from labkit.evals.fit import fit_faults, read_as_fields
 from labkit.evals.formats.choose import entries_of, read_rows
@@ -23,6 +23,7 @@ from labkit.evals.formats.tables import rows_of_frame
 from labkit.evals.formats.writing import write_rows
 from labkit.evals.messy import MessyKind, messy_cases
 from labkit.evals.promotion import promoted
+from labkit.extras import needs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,10 +148,8 @@ class Dataset:
         Raises:
             MissingDependency: pandas is not installed.
         """
-        try:
+        with needs("pandas", "a frame of cases"):
             import pandas as pd
-        except ImportError as error:
-            raise MissingDependency("pandas", extra="lab", purpose="a frame of cases") from error
 
         flat = all(isinstance(case.expected, dict) or case.expected is None for case in self.cases)
         rows = []

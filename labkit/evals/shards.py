@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.call.result import Result
 from labkit.call.watch import before_request, kept_apart
-from labkit.errors import MissingDependency, RunStopped
+from labkit.errors import RunStopped
 from labkit.evals.crew import FIRST_WAIT_S, LONGEST_WAIT_S, Unit, answered, is_away, stop_without_access
 from labkit.evals.runs import Row
+from labkit.extras import needs
 
 if TYPE_CHECKING:
     from labkit.evals.crew import Crew
@@ -40,11 +41,9 @@ async def ask_on_dask(crew: Crew, units: Sequence[Unit], client: Any) -> None:
         ValueError: An asynchronous client of another event loop.
         RunStopped: As ``Crew.run``.
     """
-    try:
+    with needs("distributed", "evaluate(engine=...)"):
         import cloudpickle
         from distributed import Client
-    except ModuleNotFoundError as error:
-        raise MissingDependency("distributed", extra="dask", purpose="evaluate(engine=...)") from error
     if not isinstance(client, Client):
         raise ValueError(f"engine={type(client).__name__}: give a dask.distributed.Client, or None")
     if getattr(client, "_asynchronous", False) and not client.asynchronous:

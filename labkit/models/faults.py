@@ -236,12 +236,12 @@ class Faulty:
     """
 
     def __init__(self, model: str | Model | Client, faults: Faults) -> None:
-        self._client = client_for(model)
+        self.client = client_for(model)
         self._injector = Injector(faults, impossible=_WIRE_ONLY)
 
     @property
     def name(self) -> str:
-        return self._client.name
+        return self.client.name
 
     @property
     def counts(self) -> Mapping[FaultKind, int]:
@@ -252,7 +252,7 @@ class Faulty:
         """Answer in one piece, or fail."""
         kind = self._injector.draw()
         await self._before(kind)
-        completion = await self._client.complete(request)
+        completion = await self.client.complete(request)
         if kind == "hang_in_body":
             await _for_ever()
         if kind == "slow_drip":
@@ -264,10 +264,10 @@ class Faulty:
         kind = self._injector.draw(streamed=True)
         await self._before(kind, half_way=True)
         if kind is None:
-            async for chunk in self._client.stream(request):
+            async for chunk in self.client.stream(request):
                 yield chunk
             return
-        completion = self._after(kind, await self._client.complete(request), request)
+        completion = self._after(kind, await self.client.complete(request), request)
         pieces = _pieces(completion.text)
         if kind == "duplicate_chunks":
             pieces = [piece for piece in pieces for _ in range(2)]

@@ -9,13 +9,13 @@ import contextlib
 import os
 import ssl
 import threading
-import urllib.request
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from labkit.errors import ModelError
+from labkit.models.proxies import PROXY_VARIABLES, proxy_for
 
 if TYPE_CHECKING:
     import aiohttp
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Route", "route_to", "session"]
 
 _CLOSE_WAIT_S = 1.0
-# Reading one takes 1 microsecond: those of the other scheme are left alone.
-_PROXY_VARIABLES = {
-    scheme: tuple(spelled for name in (f"{scheme}_proxy", "all_proxy", "no_proxy") for spelled in (name, name.upper()))
-    for scheme in ("http", "https")
-}
 _TLS_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR")
 _NO_CERTIFICATES = (None, None, None)
 
@@ -104,6 +99,7 @@ class Route:
         headers: To send with the request: to the proxy, where that reads them.
         proxy_headers: To send when the proxy is asked for a tunnel, which TLS needs.
         tls: Whom to trust; True is for addresses without TLS.
+        is_openai: It is OpenAI's own address.
     """
 
     url: URL
@@ -111,6 +107,7 @@ class Route:
     headers: Mapping[str, str]
     proxy_headers: Mapping[str, str] | None
     tls: ssl.SSLContext | bool
+    is_openai: bool
 
 
 def route_to(url: str) -> Route:
@@ -120,12 +117,13 @@ def route_to(url: str) -> Route:
     SSL_CERT_DIR name certificates to trust instead of the system's.
 
     Raises:
-        ModelError: Outcome ``bug``: the certificates that the environment names cannot be read.
+        ModelError: Outcome ``bug``: the certificates that the environment names cannot be read, or its proxy cannot be
+            spoken to.
     """
     read = os.environ.get
     if url.startswith("http:"):
-        return _route(url, tuple(map(read, _PROXY_VARIABLES["http"])), _NO_CERTIFICATES)
-    return _route(url, tuple(map(read, _PROXY_VARIABLES["https"])), tuple(map(read, _TLS_VARIABLES)))
+        return _route(url, tuple(map(read, PROXY_VARIABLES["http"])), _NO_CERTIFICATES)
+    return _route(url, tuple(map(read, PROXY_VARIABLES["https"])), tuple(map(read, _TLS_VARIABLES)))
 
 
 @lru_cache(maxsize=256)
@@ -134,7 +132,7 @@ def _route(url: str, proxies: tuple[str | None, ...], certificates: tuple[str | 
 
     target = URL(url)
     is_tls = target.scheme == "https"
-    proxy = _proxy(target)
+    proxy = proxy_for(target)  # reads the variables that are part of the key
     credentials = {} if proxy is None else _basic_auth(proxy.user, proxy.password)
     return Route(
         url=target,
@@ -142,6 +140,7 @@ def _route(url: str, proxies: tuple[str | None, ...], certificates: tuple[str | 
         headers={} if is_tls else credentials,
         proxy_headers=credentials if is_tls and credentials else None,
         tls=_trusting(*certificates) if is_tls else True,
+        is_openai=f".{target.host}".endswith(".api.openai.com"),
     )
 
 
@@ -149,17 +148,6 @@ def _basic_auth(user: str | None, password: str | None) -> dict[str, str]:
     if not user:
         return {}
     return {"Proxy-Authorization": "Basic " + base64.b64encode(f"{user}:{password or ''}".encode()).decode()}
-
-
-def _proxy(target: URL) -> URL | None:
-    """Read the environment as urllib and requests do. It is part of the cache's key, so it is read when it changes."""
-    from yarl import URL
-
-    named = urllib.request.getproxies_environment()
-    address = named.get(target.scheme) or named.get("all")
-    if not address or urllib.request.proxy_bypass(f"{target.host}:{target.port}"):
-        return None
-    return URL(address if "://" in address else f"http://{address}")
 
 
 @lru_cache(maxsize=8)

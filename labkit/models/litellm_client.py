@@ -14,17 +14,22 @@ import os
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NoReturn
 
 from labkit.errors import MissingDependency, ModelError
-from labkit.models.estimates import estimated_usage
+from labkit.models.chat_errors import ServerError, error_of
+from labkit.models.chat_response import Answer, AnswerPieces, Unreadable, rejected_answer
+from labkit.models.event_stream import TooLong
 from labkit.models.model import Model
-from labkit.models.protocol import Chunk, Completion, CompletionRequest, FinishReason, Usage, Wire
-from labkit.models.provider_errors import MAX_ANSWER_BYTES, provider_error, too_large
+from labkit.models.protocol import Chunk, Completion, CompletionRequest, Wire
+from labkit.models.provider_errors import provider_error, too_large
 from labkit.models.schema_wire import messages_of, prompted_messages, response_format
+from labkit.models.usage_reports import NOTHING_REPORTED
+from labkit.models.ways import refused_parameter
 
 __all__ = ["LitellmClient", "load_litellm"]
 
@@ -79,77 +84,85 @@ class LitellmClient:
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Answer in one piece."""
-        litellm = load_litellm()
         began = time.perf_counter()
-        wire, response = await self._send(litellm, request, {})
-        if not response.choices:
-            raise ModelError(f"{self.name}: the response holds no answer", outcome="transport")
-        choice = response.choices[0]
-        refusal = _refusal(choice.message)
-        text, is_tool = _said(choice.message)
-        if len(text) > MAX_ANSWER_BYTES:
-            raise too_large(self.name)
-        return Completion(
-            text=refusal or text,
-            finish_reason="filter" if refusal else _finish_reason(choice.finish_reason),
-            latency_s=time.perf_counter() - began,
-            model=response.model or self.name,
-            wire="tool" if is_tool else wire,
-            usage=_usage(response) or estimated_usage(request, text),
-            logprobs=tuple(_logprobs(choice)) or None,
+        try:
+            wire, response = await self._send(request, {})
+        except _FailedGeneration as failed:
+            return self._completion(request, failed.answer(), wire=failed.wire, latency_s=time.perf_counter() - began)
+        pieces = AnswerPieces(is_json=request.schema is not None)
+        try:
+            pieces.take_message(_data(response))
+            pieces.end()
+        except (Unreadable, TooLong) as error:
+            raise self._unreadable(error) from error
+        return self._completion(
+            request, pieces.answer(), wire="tool" if pieces.is_call else wire, latency_s=time.perf_counter() - began,
             request_id=_request_id(response),
-        )
+        )  # fmt: skip
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
         """Answer piece by piece."""
-        litellm = load_litellm()
         began = time.perf_counter()
         options = {"stream": True, "stream_options": {"include_usage": True}}
-        wire, response = await self._send(litellm, request, options)
-        pieces: list[str] = []
-        chars = 0
-        logprobs: list[float] = []
         first_chunk_s: float | None = None
-        finish_reason: str | None = None
-        usage: Usage | None = None
-        served: str | None = None
+        pieces = AnswerPieces(is_json=request.schema is not None)
         try:
-            async for chunk in _translated(self.name, response):
-                served = _served(chunk) or served
-                usage = _usage(chunk) or usage
-                for choice in chunk.choices[:1]:
-                    finish_reason = choice.finish_reason or finish_reason
-                    logprobs += _logprobs(choice)
-                    text, is_tool = _said(choice.delta)
-                    if text:
-                        wire = "tool" if is_tool else wire
-                        first_chunk_s = first_chunk_s or time.perf_counter() - began
-                        pieces.append(text)
-                        chars += len(text)
-                        if chars > MAX_ANSWER_BYTES:
-                            raise too_large(self.name)
+            wire, response = await self._send(request, options)
+            try:
+                async for chunk in _translated(self.name, response):
+                    count = pieces.count
+                    text = pieces.take_event(_data(chunk) | {"model": _served(chunk)})
+                    if pieces.count > count:
+                        if text and first_chunk_s is None:
+                            first_chunk_s = time.perf_counter() - began
                         yield Chunk(text=text)
-            if _was_cut_off(response):
-                raise ModelError(f"{self.name}: the stream ended in the middle of the answer", outcome="transport")
-        finally:
-            await response.aclose()
-        text = "".join(pieces)
+                if _was_cut_off(response):
+                    raise ModelError(f"{self.name}: the stream ended in the middle of the answer", outcome="transport")
+            finally:
+                await response.aclose()
+            pieces.check_stream(is_done=True, head=b"")
+            if text := pieces.end():
+                first_chunk_s = first_chunk_s or time.perf_counter() - began
+                yield Chunk(text=text, is_end=True)
+        except _FailedGeneration as failed:
+            answer, wire, request_id = failed.answer(), failed.wire, None
+        except (Unreadable, TooLong) as error:
+            raise self._unreadable(error) from error
+        else:
+            answer, wire = pieces.answer(), "tool" if pieces.is_call else wire
+            if not _reported_usage(response):
+                answer = replace(answer, usage=NOTHING_REPORTED)
+            request_id = _request_id(response)
         yield Chunk(
-            completion=Completion(
-                text=text,
-                finish_reason=_finish_reason(finish_reason),
-                latency_s=time.perf_counter() - began,
-                first_chunk_s=first_chunk_s,
-                model=served or self.name,
-                wire=wire,
-                usage=usage if usage and _reported_usage(response) else estimated_usage(request, text),
-                logprobs=tuple(logprobs) or None,
-                request_id=_request_id(response),
+            completion=self._completion(
+                request, answer, wire=wire, latency_s=time.perf_counter() - began, first_chunk_s=first_chunk_s,
+                request_id=request_id,
             )
+        )  # fmt: skip
+
+    def _completion(self, request: CompletionRequest, answer: Answer, **known: Any) -> Completion:
+        return Completion(
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            model=answer.model or self.name,
+            usage=answer.usage.usage(request, answer.text, answer.reasoning),
+            logprobs=answer.logprobs,
+            reasoning=answer.reasoning,
+            rejected=answer.rejected,
+            notes=answer.notes,
+            **known,
         )
 
-    async def _send(self, litellm: ModuleType, request: CompletionRequest, options: dict[str, Any]) -> tuple[Wire, Any]:
+    def _unreadable(self, error: Unreadable | TooLong) -> ModelError:
+        if isinstance(error, TooLong):
+            return too_large(self.name)
+        if error.error is None:
+            return ModelError(f"{self.name}: the response holds no answer: {error}", outcome="transport")
+        return provider_error(self.name, error.error.status_or_default, error.error.said, code=error.error.code)
+
+    async def _send(self, request: CompletionRequest, options: dict[str, Any]) -> tuple[Wire, Any]:
         """Send one request, and say how the schema travelled."""
+        litellm = load_litellm()
         while True:
             fields = self._fields(request)
             wire: Wire = (
@@ -161,10 +174,12 @@ class LitellmClient:
                 # Raised before anything is sent, so what follows is still the first request.
                 rejected = {name for name in _OPTIONAL & fields.keys() if f"'{name}'" in str(error)}
                 if not rejected:
-                    _fail(self.name, error)
+                    _fail(self.name, error, request)
                 self._unsupported |= rejected
             except Exception as error:
-                _fail(self.name, error)
+                if generated := _failed_generation(error):
+                    raise _FailedGeneration(generated, wire) from error
+                _fail(self.name, error, request)
 
     def _fields(self, request: CompletionRequest) -> dict[str, Any]:
         model, sampling = self._model, request.sampling
@@ -178,6 +193,10 @@ class LitellmClient:
             "top_p": sampling.top_p,
             "seed": sampling.seed,
             "logprobs": sampling.logprobs or None,
+            "top_k": sampling.top_k,
+            "stop": list(sampling.stop) or None,
+            "reasoning_effort": sampling.reasoning_effort,
+            **sampling.extra,
         }
         if request.schema is not None:
             if "response_format" in self._unsupported:
@@ -198,33 +217,34 @@ async def _translated(name: str, response: Any) -> AsyncIterator[Any]:
         _fail(name, error)
 
 
+class _FailedGeneration(Exception):
+    """The provider answers that what the model wrote is not what was asked for."""
+
+    def __init__(self, error: ServerError, wire: Wire) -> None:
+        super().__init__(error.said)
+        self.error = error
+        self.wire = wire
+
+    def answer(self) -> Answer:
+        return rejected_answer(self.error)
+
+
 # --- reading a response -----------------------------------------------------------------------------------------------
 
 
-def _said(message: Any) -> tuple[str, bool]:
-    """Give the text of a message or delta, and whether it is a tool's arguments."""
-    if message.content:
-        return str(message.content), False
-    calls = getattr(message, "tool_calls", None) or []
-    return "".join(call.function.arguments or "" for call in calls[:1]), bool(calls)
-
-
-def _refusal(message: Any) -> str | None:
-    extra = getattr(message, "provider_specific_fields", None) or {}
-    return getattr(message, "refusal", None) or extra.get("refusal")
-
-
-def _finish_reason(reason: str | None) -> FinishReason:
-    if reason == "length":
-        return "length"
-    return "filter" if reason == "content_filter" else "stop"
-
-
-def _usage(response: Any) -> Usage | None:
+def _data(response: Any) -> dict[str, Any]:
+    """Give a response or a chunk as the JSON that litellm made it of, with what it keeps beside."""
+    data: dict[str, Any] = response.model_dump()
     usage = getattr(response, "usage", None)
-    if usage is None or not (usage.prompt_tokens or usage.completion_tokens):
-        return None
-    return Usage(prompt_tokens=usage.prompt_tokens or 0, completion_tokens=usage.completion_tokens or 0)
+    data["usage"] = usage.model_dump() if usage is not None else None
+    for choice, made in zip(data.get("choices") or (), response.choices, strict=False):
+        said = choice.get("message") or choice.get("delta")
+        beside = getattr(
+            getattr(made, "message", None) or getattr(made, "delta", None), "provider_specific_fields", None
+        )
+        if isinstance(said, dict) and isinstance(beside, dict) and beside.get("refusal"):
+            said["refusal"] = beside["refusal"]
+    return data
 
 
 def _served(chunk: Any) -> str | None:
@@ -232,11 +252,6 @@ def _served(chunk: Any) -> str | None:
     hidden = getattr(chunk, "_hidden_params", None)
     served = hidden.get("provider_response_model") if isinstance(hidden, dict) else None
     return str(served) if served else None
-
-
-def _logprobs(choice: Any) -> list[float]:
-    content = getattr(getattr(choice, "logprobs", None), "content", None) or []
-    return [token.logprob for token in content]
 
 
 def _request_id(response: Any) -> str | None:
@@ -263,27 +278,40 @@ _NO_KEY = re.compile(
 )
 
 
-def _fail(name: str, error: Exception) -> NoReturn:
-    raise _model_error(name, error) from error
+def _fail(name: str, error: Exception, request: CompletionRequest | None = None) -> NoReturn:
+    raise _model_error(name, error, request) from error
 
 
-def _model_error(name: str, error: Exception) -> ModelError:
+def _failed_generation(error: Exception) -> ServerError | None:
+    """Give what the provider says of what the model wrote, where that is what it complains of."""
+    said = getattr(error, "message", None) or str(error)
+    start = said.find("{")
+    if start < 0 or not any(word in said for word in ("failed_generation", "json_validate_failed", "tool_use_failed")):
+        return None
+    found = error_of(said[start : said.rfind("}") + 1].encode("utf-8", "replace"), {})
+    return found if found.generated is not None else None
+
+
+def _model_error(name: str, error: Exception, request: CompletionRequest | None) -> ModelError:
     """Translate what litellm raised; by status where the provider answered, else by what lies underneath.
 
     ``__cause__`` is not set anywhere; the real cause is in ``__context__``. A missing key, a reset connection and a
     body that is no JSON all arrive as a made-up status 500.
     """
     said = _message(error)
+    mend = None if request is None else refused_parameter(request.sampling, ServerError(said=said))
     headers = getattr(error, "litellm_response_headers", None)
     status = getattr(error, "status_code", None)
     if headers is not None and status is not None:
         code = next((code for cause in _causes(error) if isinstance(code := getattr(cause, "code", None), str)), None)
-        return provider_error(name, int(status), said, code=code, headers={k.lower(): v for k, v in headers.items()})
+        return provider_error(
+            name, int(status), said, code=code, headers={k.lower(): v for k, v in headers.items()}, mend=mend
+        )
     root = list(_causes(error))[-1]
     if _NO_KEY.search(said):
         return ModelError(f"{name}: {said}", outcome="auth")
     if isinstance(status, int) and status < 500:
-        return provider_error(name, status, said)
+        return provider_error(name, status, said, mend=mend)
     if isinstance(root, TypeError | AttributeError | KeyError | NameError):
         return ModelError(f"{name}: {type(root).__name__} inside litellm: {root}", outcome="bug")
     cause = str(root)

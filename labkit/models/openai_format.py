@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -69,6 +68,9 @@ class ChatRequest(BaseModel):
     top_p: float | None = None
     seed: int | None = None
     logprobs: bool | None = None
+    top_k: int | None = None
+    stop: str | list[str] | None = None
+    reasoning_effort: str | None = None
 
     @property
     def wants_usage(self) -> bool:
@@ -99,6 +101,9 @@ class ChatRequest(BaseModel):
                 top_p=self.top_p,
                 seed=self.seed,
                 logprobs=bool(self.logprobs),
+                top_k=self.top_k,
+                stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
+                reasoning_effort=self.reasoning_effort,
             ),
         )
 
@@ -126,6 +131,8 @@ class Envelope:
             message |= {"content": None, "refusal": completion.text}
         elif self.tool is not None:
             message |= {"content": None, "tool_calls": [_call(self.tool, completion.text, "call_0")]}
+        if completion.reasoning is not None:
+            message["reasoning_content"] = completion.reasoning
         choice = {
             "index": 0,
             "message": message,
@@ -157,8 +164,9 @@ class Envelope:
         return self._chunk({"content": text})
 
     def closing(self, completion: Completion) -> JSON:
-        """Give the chunk that says why the answer ends, with the log probabilities of all of it."""
-        return self._chunk({}, finish_reason=self._finish_reason(completion), logprobs=_logprobs(completion))
+        """Give the chunk that says why the answer ends, with the reasoning and the log probabilities of all of it."""
+        delta = {} if completion.reasoning is None else {"reasoning_content": completion.reasoning}
+        return self._chunk(delta, finish_reason=self._finish_reason(completion), logprobs=_logprobs(completion))
 
     def usage(self, usage: Usage) -> JSON:
         """Give the chunk with the tokens."""
@@ -212,9 +220,14 @@ def _logprobs(completion: Completion) -> JSON | None:
     }
 
 
-def _usage(usage: Usage) -> Mapping[str, int]:
-    return {
+def _usage(usage: Usage) -> JSON:
+    said: JSON = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
+    if usage.cached_tokens:
+        said["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    if usage.reasoning_tokens:
+        said["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return said

@@ -23,8 +23,9 @@ def price_of(model: Model) -> Price | None:
     """Give the price of *model*, or None where nobody said it.
 
     ``Model(price=)`` comes first. The embedded model computes in this process and is free. The rest is the list inside
-    the installed litellm distribution: the provider's base rates, without its discounts for cached prompts and
-    batches and its surcharges for very long ones. A model at a ``base_url`` is somebody else's offer and not in it.
+    the installed litellm distribution: the provider's base rates and those for cached prompts, without its discounts
+    for batches and its surcharges for very long prompts. A model at a ``base_url`` is somebody else's offer and not in
+    it.
     """
     if model.price is not None:
         return model.price
@@ -36,10 +37,16 @@ def price_of(model: Model) -> Price | None:
 
 
 def cost_usd(usage: Usage | None, price: Price | None) -> float | None:
-    """Give the cost in US dollars; None, never 0, where tokens or price are unknown."""
+    """Give the cost in US dollars; None, never 0, where tokens or price are unknown.
+
+    Of estimated usage it is an estimate: ``Usage.estimated`` says so.
+    """
     if usage is None or price is None:
         return None
-    return (usage.prompt_tokens * price.prompt_usd + usage.completion_tokens * price.completion_usd) / 1_000_000
+    cached = 0 if price.cached_usd is None else min(usage.cached_tokens, usage.prompt_tokens)
+    fresh_usd = (usage.prompt_tokens - cached) * price.prompt_usd
+    cached_usd = cached * (price.cached_usd or 0.0)
+    return (fresh_usd + cached_usd + usage.completion_tokens * price.completion_usd) / 1_000_000
 
 
 @lru_cache(maxsize=1)
@@ -66,7 +73,12 @@ def _price(row: Mapping[str, Any]) -> Price | None:
     # A row of zeros is a subscription or somebody's own hardware: not billed by token, which is not the same as free.
     if row.get("mode") not in _ANSWERING or not row.get("litellm_provider") or not (prompt or completion):
         return None
-    return Price(prompt_usd=round((prompt or 0.0) * 1e6, 9), completion_usd=round((completion or 0.0) * 1e6, 9))
+    cached = row.get("cache_read_input_token_cost")
+    return Price(
+        prompt_usd=round((prompt or 0.0) * 1e6, 9),
+        completion_usd=round((completion or 0.0) * 1e6, 9),
+        cached_usd=None if cached is None else round(cached * 1e6, 9),
+    )
 
 
 def _names(key: str, provider: str) -> Iterator[str]:

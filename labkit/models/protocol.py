@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 __all__ = ["Chunk", "Client", "Completion", "CompletionRequest", "FinishReason", "Message", "Sampling", "Usage", "Wire"]
@@ -23,22 +23,40 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the model should choose its tokens; None leaves the provider's default."""
+    """How the model should choose its tokens. What is not set is not sent: the provider's default holds.
 
-    temperature: float | None = 0.0
+    Args:
+        extra: Whatever else the body of the request is to hold, as JSON data.
+    """
+
+    temperature: float | None = None
     max_tokens: int | None = None
     top_p: float | None = None
     seed: int | None = None
     logprobs: bool = False
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    reasoning_effort: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one completion or a sum of several; *estimated* when the provider did not report them."""
+    """Tokens of one completion or a sum of several.
+
+    Args:
+        prompt_tokens: All of the prompt, those that came from the provider's cache included.
+        completion_tokens: All that was generated and is billed, reasoning included.
+        estimated: Some of them are a guess, because the provider did not report them.
+        cached_tokens: Of the prompt's, those that came from the provider's cache; 0 where it does not say.
+        reasoning_tokens: Of the completion's, those of the reasoning; 0 where it does not say.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     estimated: bool = False
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -49,6 +67,8 @@ class Usage:
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             estimated=self.estimated or other.estimated,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
         )
 
 
@@ -83,6 +103,10 @@ class Completion:
         usage: None when it is neither reported nor estimated.
         logprobs: Natural logarithms, one a token, where asked for and given.
         request_id: The provider's.
+        reasoning: What the model thought before it answered, where the provider gives it; never part of ``text``.
+        rejected: What the provider said where it found by itself that ``text`` is not what was asked for; None where
+            it did not.
+        notes: What was odd about the answer and did not spoil it.
     """
 
     text: str
@@ -94,13 +118,22 @@ class Completion:
     usage: Usage | None = None
     logprobs: tuple[float, ...] | None = None
     request_id: str | None = None
+    reasoning: str | None = field(default=None, repr=False)
+    rejected: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A piece of a streamed answer; the last one carries the whole *completion* and no text of its own."""
+    """A piece of a streamed answer; the last one carries the whole *completion* and no text of its own.
+
+    Args:
+        text: May be "": a sign of life, such as a piece of the reasoning.
+        is_end: The text is whole; only its bookkeeping may follow.
+    """
 
     text: str = ""
+    is_end: bool = False
     completion: Completion | None = None
 
 

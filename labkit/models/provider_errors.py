@@ -26,7 +26,7 @@ from email.utils import parsedate_to_datetime
 
 from labkit.errors import ModelError, Outcome
 
-__all__ = ["MAX_ANSWER_BYTES", "broken_body", "provider_error", "retry_after_s", "too_large"]
+__all__ = ["MAX_ANSWER_BYTES", "broken_body", "is_about_something_else", "provider_error", "retry_after_s", "too_large"]
 
 MAX_ANSWER_BYTES = 16 * 2**20
 """No answer of a model is this long; what is comes from a loop or an attack, and must not fill the memory."""
@@ -41,6 +41,12 @@ _TOO_LONG = re.compile(
     r"context[_ ](length|window|size)|maximum context|prompt is too long|too many (input )?tokens|input is too long",
     re.I,
 )
+_NO_MODEL = re.compile(
+    r"model[_ ]not[_ ]found|model.{0,80}(does not exist|not (be )?found|not loaded)|"
+    r"(unknown|invalid|no such|not find( the)?) model",
+    re.I | re.S,
+)
+_NO_KEY = re.compile(r"(api|auth|access)[_ -]?(key|token)|credential|unauthorized|quota|billing", re.I)
 _MESSAGE_CHARS = 2_000
 
 
@@ -51,6 +57,7 @@ def provider_error(
     *,
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
+    mend: str | None = None,
 ) -> ModelError:
     """Translate an error response.
 
@@ -60,9 +67,11 @@ def provider_error(
         said: The provider's own message.
         code: The provider's machine-readable code, where it gives one.
         headers: Of the response; keys are looked up in lower case.
+        mend: What to do about a request that is wrong, where that is known.
     """
     headers = headers or {}
-    outcome, mend = _judge(status, f"{code or ''} {said}")
+    outcome, usual_mend = _judge(status, f"{code or ''} {said}")
+    mend = f" ({mend})" if mend is not None and outcome == "bug" else usual_mend
     return ModelError(
         f"{model}: HTTP {status}: {said.strip()[:_MESSAGE_CHARS] or 'no message'}{mend}",
         outcome=outcome,
@@ -70,6 +79,11 @@ def provider_error(
         retry_after_s=retry_after_s(headers),
         request_id=headers.get("x-request-id") or headers.get("request-id"),
     )
+
+
+def is_about_something_else(said: str) -> bool:
+    """Whether an error is surely not about the form of the request: key, model, length or content."""
+    return any(pattern.search(said) for pattern in (_POLICY, _TOO_LONG, _NO_MODEL, _NO_KEY))
 
 
 def broken_body(model: str, said: str) -> ModelError:

@@ -1,6 +1,8 @@
 """Any labkit model over HTTP, in OpenAI's chat-completions format, with faults on demand.
 
-So that the real client path is what tests and drills exercise. It listens on loopback only.
+So that the real client path is what tests and drills exercise. It listens on loopback only, and to programs only: a
+page in a browser on the same machine reaches every port, and must not spend a paid model's money. So another Host or
+Origin is refused, a body that is not declared JSON, and where the model costs, who has not the key.
 
     with ModelServer(faults=Faults(error_500=0.1)) as server:
         model = Model("openai/nearest", base_url=server.base_url)
@@ -15,23 +17,27 @@ import asyncio
 import contextlib
 import hmac
 import json
+import re
+import secrets
+import signal
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
+from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import ValidationError
 
 from labkit.errors import ModelError, Outcome
-from labkit.models.faults import STATUS_OF, FaultKind, Faults, Injector
+from labkit.models.faults import STATUS_OF, FaultKind, Faults, Faulty, Injector
 from labkit.models.faulty_wire import AnswerWriter, ResetNow, error_response, json_response, reset
 from labkit.models.model import Model
 from labkit.models.openai_format import ChatRequest, Envelope, models_body
 from labkit.models.protocol import Chunk, Client, Completion, CompletionRequest
 from labkit.models.resolve import client_for
+from labkit.models.scripted import ScriptedModel
 from labkit.models.spoiling import spoil
 
 if TYPE_CHECKING:
@@ -46,6 +52,8 @@ _PIECE_CHARS = 16
 _STREAMED_AS_IT_COMES: frozenset[FaultKind | None] = frozenset(
     {None, "duplicate_chunks", "missing_done", "slow_drip", "hang_in_body", "reset"}
 )
+# Names under which a program finds it. A page may find it under any that a name server of its own gives.
+_LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.I)
 _STATUS: Mapping[Outcome, int] = {"rate_limited": 429, "auth": 401, "timeout": 504, "refused": 400, "truncated": 400}
 
 
@@ -56,7 +64,7 @@ class ServerCounts:
     Args:
         requests: Completions asked for, whatever became of them.
         streamed: Those that asked for a stream.
-        rejected: Those it could not read, or with a wrong key.
+        rejected: Those it could not read, those with a wrong key, and what came from a page in a browser.
         aborted: Those the client gave up on.
         faults: Injected faults by kind.
     """
@@ -75,7 +83,8 @@ class ModelServer:
         client: Who answers: a client, or a model by name; the embedded model by default.
         faults: What goes wrong; none by default. May be replaced while the server runs; counts go on.
         port: 0 takes a free one.
-        api_key: What clients must send; None takes anybody.
+        api_key: What clients must send; None takes anybody. Left out: a key made for this server, or None where the
+            answers cost nothing: of the embedded and the scripted model, with faults or without. It is in ``api_key``.
     """
 
     def __init__(
@@ -84,12 +93,15 @@ class ModelServer:
         *,
         faults: Faults | None = None,
         port: int = 0,
-        api_key: str | None = None,
+        api_key: str | EllipsisType | None = ...,
     ) -> None:
         self._client = client_for(client)
+        if isinstance(api_key, EllipsisType):
+            api_key = None if _is_free(self._client) else secrets.token_urlsafe(24)
+        self.api_key = api_key
+        """What clients must send, ``Model(api_key=server.api_key)``; None takes anybody."""
         self._injector = Injector(faults or Faults())
         self._port = port
-        self._api_key = api_key
         self._seen: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -166,7 +178,7 @@ class ModelServer:
         from aiohttp import web
 
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        app = web.Application(client_max_size=_REQUEST_BYTES)
+        app = web.Application(client_max_size=_REQUEST_BYTES, middlewares=[self._programs_only()])
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._health)
@@ -196,6 +208,26 @@ class ModelServer:
             self._changed.notify_all()
         return fault
 
+    def _programs_only(self) -> Any:
+        """Refuse what pages in a browser send: by the name under which they found this port, or where they are from."""
+        from aiohttp import web
+
+        @web.middleware
+        async def check(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
+            host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+            said = None
+            if not _LOOPBACK.fullmatch(host):
+                said = f"Host {host!r} is not this server's: ask {self.base_url}"
+            elif origin is not None and origin.lower() != f"http://{host.lower()}":
+                said = f"a page of {origin!r} may not ask this server"
+            if said is not None:
+                self._count("rejected")
+                return error_response(403, said, "none")
+            answer: web.StreamResponse = await handler(request)
+            return answer
+
+        return check
+
     async def _health(self, request: web.Request) -> web.Response:
         return json_response({"status": "ok"})
 
@@ -223,13 +255,17 @@ class ModelServer:
 
     def _may_ask(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "").encode()
-        return self._api_key is None or hmac.compare_digest(given, f"Bearer {self._api_key}".encode())
+        return self.api_key is None or hmac.compare_digest(given, f"Bearer {self.api_key}".encode())
 
     async def _answer(self, request: web.Request, request_id: str) -> web.StreamResponse:
         raw = await request.read()
         if not self._may_ask(request):
             self._count("rejected")
             return error_response(401, "Incorrect API key provided", request_id, code="invalid_api_key")
+        if request.content_type != "application/json":
+            self._count("rejected")
+            said = f"the body is declared {request.content_type!r}: send Content-Type: application/json"
+            return error_response(415, said, request_id)
         try:
             asked = ChatRequest.model_validate_json(raw)
         except ValidationError as error:
@@ -295,8 +331,15 @@ class ModelServer:
         yield Chunk(completion=completion)
 
 
+def _is_free(client: Client) -> bool:
+    """Whether nobody is billed for what *client* answers."""
+    if isinstance(client, Faulty):
+        return _is_free(client.client)
+    return isinstance(client, ScriptedModel) or client.name.startswith("offline/")
+
+
 def main() -> None:
-    """Serve a model in the foreground until interrupted."""
+    """Serve a model in the foreground until it is interrupted or told to end."""
     parser = argparse.ArgumentParser(prog="python -m labkit.models.server", description=main.__doc__)
     parser.add_argument("--model", default="offline/nearest", help="who answers (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
@@ -304,15 +347,21 @@ def main() -> None:
     parser.add_argument(
         "--fault", action="append", default=[], metavar="KIND=SHARE", help="for example error_500=0.1; may be repeated"
     )
+    parser.add_argument("--api-key", help="what clients must send (default: made anew where the model costs)")
     given = parser.parse_args()
     try:
         shares: dict[str, Any] = {kind: float(share) for kind, _, share in (f.partition("=") for f in given.fault)}
         faults = Faults(seed=given.seed, **shares)
     except (TypeError, ValueError) as error:
         parser.error(f"--fault: {error}; the kinds are {', '.join(get_args(FaultKind))}")
-    server = ModelServer(given.model, faults=faults, port=given.port)
+    key = {} if given.api_key is None else {"api_key": given.api_key}
+    server = ModelServer(given.model, faults=faults, port=given.port, **key)
+    # Set, not inherited: a shell starts what it puts into the background with SIGINT ignored.
+    for stops in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stops, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), server:
-        print(f"serving {given.model} at {server.base_url}, stop with Ctrl-C", flush=True)
+        asks = f"with key {server.api_key}, " if given.api_key is None and server.api_key is not None else ""
+        print(f"serving {given.model} at {server.base_url}, {asks}stop with Ctrl-C", flush=True)
         threading.Event().wait()
 
 

@@ -67,7 +67,7 @@ def test_samples_are_drawn_at_a_temperature():
     model = lk.ScriptedModel(GOOD)
     support_desk(model, confidence=lk.Confidence(at_least=0.5, score="consistency", temperature=0.9))(text="hello")
 
-    assert [request.sampling.temperature for request in model.requests] == [0.0, 0.9, 0.9]
+    assert [request.sampling.temperature for request in model.requests] == [None, 0.9, 0.9]
 
 
 def test_samples_spend_from_the_calls_purse():

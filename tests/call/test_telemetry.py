@@ -114,7 +114,6 @@ def test_an_attempts_attributes_are_those_of_the_conventions(spans: InMemorySpan
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "openai/m",
-        "gen_ai.request.temperature": 0.0,
         "gen_ai.request.max_tokens": 50,
         "gen_ai.request.seed": 7,
         "gen_ai.request.stream": False,

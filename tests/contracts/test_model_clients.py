@@ -145,7 +145,10 @@ def test_it_arrives_as_it_was_sent(make: Callable[[Model], Client], streamed: bo
 @either_way
 def test_what_was_asked_for_is_what_is_sent(make: Callable[[Model], Client], streamed: bool):
     """The schema, the sampling and the messages go over the wire unchanged, and nothing is retried."""
-    sampling = Sampling(temperature=0.5, max_tokens=64, top_p=0.9, seed=7, logprobs=True)
+    sampling = Sampling(
+        temperature=0.5, max_tokens=64, top_p=0.9, seed=7, logprobs=True, top_k=40, stop=("END",),
+        extra={"service_tier": "flex"},
+    )  # fmt: skip
     asked = CompletionRequest(messages=ASKED, schema=SCHEMA, schema_name="triage", sampling=sampling)
     with ModelServer(ScriptedModel(ANSWER)) as server:
         asyncio.run(_asked(make(Model("openai/some-model", base_url=server.base_url)), streamed, asked))
@@ -157,6 +160,35 @@ def test_what_was_asked_for_is_what_is_sent(make: Callable[[Model], Client], str
     assert sent["messages"] == [{"role": message.role, "content": message.content} for message in ASKED]
     assert sent["response_format"]["json_schema"] == {"name": "triage", "schema": SCHEMA, "strict": False}
     assert [sent[key] for key in ("temperature", "max_tokens", "top_p", "seed", "logprobs")] == [0.5, 64, 0.9, 7, True]
+    assert [sent[key] for key in ("top_k", "stop", "service_tier")] == [40, ["END"], "flex"]
+
+
+@either_way
+def test_nothing_is_sent_that_was_not_asked_for(make: Callable[[Model], Client], streamed: bool):
+    """Leading providers refuse a temperature."""
+    with ModelServer(ScriptedModel(ANSWER)) as server:
+        asyncio.run(
+            _asked(
+                make(Model("openai/some-model", base_url=server.base_url)), streamed, CompletionRequest(messages=ASKED)
+            )
+        )
+        sent = server.requests[0]
+
+    assert sent.keys() - {"stream", "stream_options", "extra_body"} == {"model", "messages"}
+
+
+@either_way
+def test_reasoning_is_kept_apart_and_counted(make: Callable[[Model], Client], streamed: bool):
+    """It is no part of the text, and is billed."""
+    usage = Usage(prompt_tokens=11, completion_tokens=70, cached_tokens=8, reasoning_tokens=60)
+    said = Completion(
+        text=ANSWER, finish_reason="stop", latency_s=0.0, model="m", wire="text", usage=usage, reasoning="Let me think."
+    )
+    with ModelServer(ScriptedModel(said)) as server:
+        got = asyncio.run(_asked(make(Model("openai/m", base_url=server.base_url)), streamed))
+
+    assert (got.text, got.reasoning, got.usage) == (ANSWER, "Let me think.", usage)
+    assert "think" not in repr(got)
 
 
 @either_way

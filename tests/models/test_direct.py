@@ -120,20 +120,42 @@ def test_what_one_server_rejects_another_is_still_asked():
 
 
 @pytest.mark.parametrize(
-    ("said", "outcome"),
+    ("error", "outcome"),
     [
-        ("Invalid schema for response_format 'answer': 'required' is missing", "bug"),
-        ("This model's maximum context length is 4096 tokens", "refused"),
-        ("temperature must be at most 1", "bug"),
+        ({"message": "This model's maximum context length is 4096 tokens"}, "refused"),
+        ({"message": "The model `m` does not exist", "code": "model_not_found"}, "bug"),
+        ({"message": "Incorrect API key provided", "code": "invalid_api_key"}, "bug"),
+        ({"message": "Filtered", "code": "content_filter"}, "refused"),
     ],
+    ids=["length", "model", "key", "content"],
 )
-def test_other_rejections_are_not_taken_for_a_matter_of_form(said: str, outcome: str):
-    """They would only be made again."""
-    error, served = _failure(always({"error": {"message": said}}, status=400), schema=SCHEMA)
+def test_what_is_surely_about_something_else_is_not_asked_in_another_form(error: Any, outcome: str):
+    """It would only be refused again."""
+    failure, served = _failure(always({"error": error}, status=400), schema=SCHEMA)
 
-    assert (error.outcome, error.status) == (outcome, 400)
-    assert said in str(error)
+    assert (failure.outcome, failure.status) == (outcome, 400)
+    assert error["message"] in str(failure)
     assert len(served.bodies) == 1
+
+
+def test_what_is_refused_in_every_form_is_a_fault_of_the_request_and_tried_once():
+    """The message is what the server first said; later requests of that form are refused at once."""
+
+    async def scenario() -> tuple[list[str], Provider]:
+        async with provider(always({"error": {"message": "Bad request"}}, status=400)) as served:
+            client = DirectClient(Model("openai/m", base_url=served.base_url))
+            said = []
+            for _ in range(3):
+                with pytest.raises(ModelError, match="HTTP 400: Bad request") as caught:
+                    await client.complete(_request(schema=SCHEMA))
+                said.append(caught.value.outcome)
+            return said, served
+
+    outcomes, served = asyncio.run(scenario())
+
+    assert outcomes == ["bug"] * 3
+    forms = [next((key for key in ("response_format", "tools") if key in body), "words") for body in served.bodies]
+    assert forms == ["response_format", "tools", "words", "response_format", "response_format"]
 
 
 def test_a_schema_that_is_no_object_cannot_be_a_tool():

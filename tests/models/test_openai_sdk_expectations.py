@@ -178,7 +178,17 @@ def test_the_direct_client_sends_what_the_sdk_sends(sdk: openai.OpenAI, server: 
         messages=tuple(Message(m["role"], m["content"]) for m in MESSAGES),
         schema=schema,
         schema_name="triage",
-        sampling=Sampling(temperature=0.5, max_tokens=50, top_p=0.9, seed=7, logprobs=True),
+        sampling=Sampling(
+            temperature=0.5,
+            max_tokens=50,
+            top_p=0.9,
+            seed=7,
+            logprobs=True,
+            top_k=40,
+            stop=("END", "\n\n"),
+            reasoning_effort="low",
+            extra={"service_tier": "flex", "metadata": {"team": "cards"}},
+        ),
     )
     client = client_for(Model("openai/m", base_url=server.base_url, api_key=KEY))
 
@@ -191,7 +201,7 @@ def test_the_direct_client_sends_what_the_sdk_sends(sdk: openai.OpenAI, server: 
 
     asyncio.run(direct())
     ours = dict(server.requests[-1])
-    options: Any = {"stream": True, "stream_options": {"include_usage": True}} if streamed else {}
+    options: Any = {"stream": True, "stream_options": {"include_usage": True}} if streamed else {"stream": False}
     said = sdk.chat.completions.create(
         model="m",
         messages=MESSAGES,
@@ -200,6 +210,11 @@ def test_the_direct_client_sends_what_the_sdk_sends(sdk: openai.OpenAI, server: 
         top_p=0.9,
         seed=7,
         logprobs=True,
+        stop=["END", "\n\n"],
+        reasoning_effort="low",
+        service_tier="flex",
+        metadata={"team": "cards"},
+        extra_body={"top_k": 40},
         response_format={
             "type": "json_schema",
             "json_schema": {"name": "triage", "schema": json.loads(json.dumps(schema)), "strict": False},
@@ -256,7 +271,7 @@ def test_the_direct_client_asks_as_the_sdk_asks():
         request = CompletionRequest(messages=tuple(Message(m["role"], m["content"]) for m in MESSAGES))
         text = asyncio.run(client.complete(request)).text
         sdk = openai.OpenAI(base_url=base_url, api_key=KEY, max_retries=0)
-        said = sdk.chat.completions.create(model="m", messages=MESSAGES, temperature=0.0)
+        said = sdk.chat.completions.create(model="m", messages=MESSAGES, stream=False)
         sdk.close()
 
     ours, theirs = requests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import subprocess
@@ -10,13 +11,16 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
 
 from labkit.errors import ModelError
-from labkit.models.faults import Faults, Injector
-from labkit.models.protocol import Completion, Usage
+from labkit.models.direct import DirectClient
+from labkit.models.faults import Faults, Faulty, Injector
+from labkit.models.model import Model
+from labkit.models.protocol import Chunk, Client, Completion, CompletionRequest, Message, Usage
 from labkit.models.scripted import ScriptedModel
 from labkit.models.server import ModelServer
 
@@ -25,7 +29,8 @@ HELLO = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
 def _post(server: ModelServer, body: Any, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(f"{server.base_url}/chat/completions", data=data, headers=headers or {})
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    request = urllib.request.Request(f"{server.base_url}/chat/completions", data=data, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return response.status, dict(response.headers), response.read()
@@ -167,6 +172,86 @@ def test_the_wrong_key_is_refused_where_one_is_asked_for():
     assert statuses == [200, 401, 401]
 
 
+@pytest.mark.parametrize(
+    ("headers", "refusal"),
+    [
+        ({"Host": "attacker.example"}, 403),
+        ({"Host": "attacker.example:8000"}, 403),
+        ({"Host": "127.0.0.1.attacker.example"}, 403),
+        ({"Origin": "https://attacker.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": ""}, 415),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200),
+        ({"Host": "localhost"}, 200),
+    ],
+    ids=str,
+)
+def test_a_page_in_a_browser_cannot_ask_it(headers: dict[str, str], refusal: int):
+    """A page may send any of these to a port of the same machine without being asked; a program sends none."""
+    model = ScriptedModel("x")
+    with ModelServer(model) as server:
+        status, _, raw = _post(server, HELLO, headers)
+        counts = server.counts
+
+    assert status == refusal
+    assert (len(model.requests), counts.rejected) == ((1, 0) if refusal == 200 else (0, 1))
+    assert "error" in json.loads(raw) or refusal == 200
+
+
+def test_its_own_pages_may_ask_it():
+    """Same address, same origin."""
+    with ModelServer(ScriptedModel("x")) as server:
+        origin = server.base_url.removesuffix("/v1")
+        assert _post(server, HELLO, {"Origin": origin})[0] == 200
+
+
+class Paid:
+    """A client that somebody is billed for."""
+
+    name = "openai/gpt-4o"
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        return Completion(text="dear", finish_reason="stop", latency_s=0.0, model=self.name, wire="text")
+
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
+        yield Chunk(completion=await self.complete(request))
+
+
+@pytest.mark.parametrize("client", [Paid(), Faulty(Paid(), Faults())], ids=["paid", "paid with faults"])
+def test_a_model_that_costs_is_not_there_for_everybody(client: Client):
+    """Without being asked for, there is a key, a new one for each server, and who has it is answered."""
+    with ModelServer(client) as server, ModelServer(client) as other:
+        key = server.api_key
+        assert key is not None and key != other.api_key and len(key) > 20
+        assert _post(server, HELLO)[0] == 401
+        asked = DirectClient(Model("openai/m", base_url=server.base_url, api_key=key))
+        answer = asyncio.run(asked.complete(CompletionRequest(messages=(Message("user", "hello"),))))
+
+    assert answer.text == "dear"
+
+
+@pytest.mark.parametrize(
+    "client", ["offline/nearest", ScriptedModel("x"), Faulty("offline/nearest", Faults())], ids=["a", "b", "c"]
+)
+def test_a_model_that_costs_nothing_needs_no_key(client: Any):
+    """As in all examples; and who serves a model that costs may say that anybody may ask it."""
+    with ModelServer(client) as server, ModelServer(Paid(), api_key=None) as open_to_all:
+        assert server.api_key is None
+        assert _post(server, HELLO)[0] == _post(open_to_all, HELLO)[0] == 200
+
+
+def test_the_key_is_said_on_the_command_line():
+    """Where it was made there; one that was given is not repeated."""
+    paid = ["--model", "openai/gpt-4o"]
+    with _served(*paid) as (_, made), _served(*paid, "--api-key", "s3cret") as (_, given):
+        assert made.startswith("http://127.0.0.1:") and given.startswith("http://127.0.0.1:")
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            _get_completion(made)
+
+
 def test_it_says_whom_it_serves_and_that_it_is_well():
     """What gateways and supervisors ask."""
     with ModelServer() as server:
@@ -278,20 +363,39 @@ def test_a_taken_port_is_an_error_at_start():
             ModelServer(ScriptedModel("x"), port=port).start()
 
 
-def test_it_runs_from_the_command_line():
-    """For a browser, curl, or another language's client."""
-    command = [sys.executable, "-m", "labkit.models.server", "--port", "0", "--fault", "error_503=1"]
+@contextlib.contextmanager
+def _served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server on the command line and its address; it does not outlive the block."""
+    command = [sys.executable, "-m", "labkit.models.server", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        url = process.stdout.readline().split(" at ")[1].split(",")[0]
-        with pytest.raises(urllib.error.HTTPError, match="503"):
-            _get_completion(url)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        try:
+            yield process, process.stdout.readline().split(" at ")[1].split(",")[0]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN], ids=["terminal", "background"])
+@pytest.mark.parametrize("stops", [signal.SIGINT, signal.SIGTERM])
+def test_it_runs_from_the_command_line(stops: signal.Signals, inherited: signal.Handlers):
+    """For a browser, curl, or another language's client; Ctrl-C and a supervisor's SIGTERM end it, also where a shell
+    put it into the background and so had it ignore interrupts."""
+    before = signal.signal(signal.SIGINT, inherited)
+    try:
+        with _served("--fault", "error_503=1") as (process, url):
+            with pytest.raises(urllib.error.HTTPError, match="503"):
+                _get_completion(url)
+            process.send_signal(stops)
+            assert process.wait(30) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _get_completion(url: str) -> None:
-    urllib.request.urlopen(urllib.request.Request(f"{url}/chat/completions", data=json.dumps(HELLO).encode()))
+    headers = {"Content-Type": "application/json"}
+    urllib.request.urlopen(
+        urllib.request.Request(f"{url}/chat/completions", data=json.dumps(HELLO).encode(), headers=headers)
+    )
 
 
 def test_an_unknown_fault_on_the_command_line_is_refused():

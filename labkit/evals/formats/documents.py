@@ -74,7 +74,7 @@ def read_yaml(path: Path, faults: list[Fault]) -> Rows:
     try:
         import yaml
     except ImportError as error:
-        raise MissingDependency("PyYAML", extra="lab", purpose="reading YAML") from error
+        raise MissingDependency("PyYAML", extra="evals", purpose="reading YAML") from error
 
     text = read_text(path, faults)
     # The reader in Python, not libyaml's: it ends a document that is nested too deeply with an exception.
