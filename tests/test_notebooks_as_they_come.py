@@ -99,6 +99,33 @@ def test_parameters_of_every_form_are_set_from_the_command_line(tmp_path: Path, 
     assert output(tmp_path) == "['a=b', 7, 1, None, '123e4567', 1000.0, '007']\n"
 
 
+ADDRESS = 'postgresql://bob:p:w"\\é/1@db.example/runs?sslmode=require'
+
+
+@pytest.mark.parametrize("last", ["print('done')", "raise ValueError(store)", "import os; os._exit(1)"])
+def test_a_password_among_the_parameters_is_not_left_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], last: str
+):
+    """The notebook has it, its copy does not, in code, outputs or metadata, however the run ended; nor do messages."""
+    notebook = written(
+        tmp_path / "a.ipynb",
+        "store = key = password = ''\napi_key = ''",
+        "print(len(store), store, api_key)\nprint(repr(store))\nstore",
+        last,
+    )
+    given = ("-p", "store", ADDRESS, "-r", "api_key", "sk-very-secret", "-p", "key", "stays")
+
+    night(notebook, *given)
+
+    copy = (tmp_path / "out" / "a.ipynb").read_text(encoding="utf-8")
+    said = "".join(capsys.readouterr())
+    assert f"{len(ADDRESS)} postgresql://bob:***@db.example/runs?sslmode=require ***" in copy
+    assert 'store = \\"postgresql://bob:***@db.example' in copy and 'key = \\"stays\\"' in copy
+    assert '"api_key": "***"' in copy
+    for secret in ("p:w", "é/1", "sk-very"):
+        assert secret not in copy and secret not in said
+
+
 def test_a_path_with_braces_is_a_path(tmp_path: Path):
     """papermill alone would look for a parameter of that name."""
     folder = tmp_path / "{day}"

@@ -70,7 +70,8 @@ def run_notebook(
     Args:
         source: A notebook; where parameters are given it has a cell tagged ``parameters``.
         executed: Where the executed copy goes; its folder is made.
-        parameters: By the names that the tagged cell assigns.
+        parameters: By the names that the tagged cell assigns. Passwords in addresses, and what is named as a key or a
+            password, reach the notebook and are shown as "***" in the copy.
         kernel: The kernel's name. None: the one that the notebook names; this Python's own where it names none, or one
             of Python that is not here, which is logged.
         cwd: Working directory of the notebook; the caller's own by default.
