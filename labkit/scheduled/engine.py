@@ -5,9 +5,7 @@ This module imports papermill; it is imported where a notebook is run.
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import nbformat
@@ -57,32 +55,10 @@ if _failures:
 """
 
 
-# Parameters that hold a password: the notebook shows them masked, the kernel is given them in its environment.
-_HIDDEN = "LABKIT_HIDDEN_PARAMETERS"
-_REVEAL = f"""\
-import json as _json, os as _os
-globals().update(_json.loads(_os.environ.pop({_HIDDEN!r}, "{{}}")))
-"""
-
-
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
-    def __init__(
-        self, nb_man: Any, watch: Watch | None = None, hidden: Mapping[str, str] | None = None, **options: Any
-    ) -> None:
+    def __init__(self, nb_man: Any, watch: Watch | None = None, **options: Any) -> None:
         super().__init__(nb_man, **options)
         self._watch = watch
-        self._hidden = hidden or {}
-
-    def execute(self, **options: Any) -> Any:
-        if self._hidden:
-            options["env"] = {**os.environ, _HIDDEN: json.dumps(self._hidden)}
-        return super().execute(**options)
-
-    def execute_cell(self, cell: Any, cell_index: int, **options: Any) -> Any:
-        done = super().execute_cell(cell, cell_index, **options)
-        if self._hidden and "injected-parameters" in cell.metadata.get("tags", ()):
-            self._run_unseen(_REVEAL)
-        return done
 
     def _run_unseen(self, source: str) -> None:
         """Run code that is in the notebook only meanwhile."""
@@ -127,13 +103,11 @@ class _Engine(NBClientEngine):  # type: ignore[misc]
         *,
         start_timeout: int = 60,
         watch: Watch | None = None,
-        hidden: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Any:
         return _Client(
             nb_man,
             watch=watch,
-            hidden=hidden,
             startup_timeout=start_timeout,
             kernel_name=kernel_name,
             config=options["config"],

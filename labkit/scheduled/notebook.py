@@ -6,7 +6,6 @@ kernel it reports success with the remaining cells never run.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import tempfile
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labkit.addresses import masked
 from labkit.errors import LabkitError, MissingDependency
 from labkit.scheduled.kernel import Kernel, NoKernel, kernel_of
 from labkit.scheduled.parameters import parameter_names
@@ -72,7 +70,8 @@ def run_notebook(
     Args:
         source: A notebook; where parameters are given it has a cell tagged ``parameters``.
         executed: Where the executed copy goes; its folder is made.
-        parameters: By the names that the tagged cell assigns; the executed copy shows addresses without passwords.
+        parameters: By the names that the tagged cell assigns. Passwords in addresses, and what is named as a key or a
+            password, reach the notebook and are shown as "***" in the copy.
         kernel: The kernel's name. None: the one that the notebook names; this Python's own where it names none, or one
             of Python that is not here, which is logged.
         cwd: Working directory of the notebook; the caller's own by default.
@@ -91,9 +90,6 @@ def run_notebook(
     from labkit.scheduled.execution import execute
 
     parameters = dict(parameters or {})
-    # what an executed notebook holds is uploaded and mailed: passwords go to the kernel another way
-    hidden = {name: text for name, text in parameters.items() if isinstance(text, str) and masked(text) != text}
-    parameters |= {name: masked(text) for name, text in hidden.items()}
     unknown = sorted(parameters.keys() - set(read.parameters))
     if unknown:
         known = ", ".join(read.parameters) or "none"
@@ -108,13 +104,11 @@ def run_notebook(
     try:
         with _transport() as transport:
             finished, failure = execute(
-                read.book, executed, source=source, kernel=read.kernel, parameters=parameters, hidden=hidden,
+                read.book, executed, source=source, kernel=read.kernel, parameters=parameters,
                 cwd=None if cwd is None else Path(cwd), watch=watch, transport=transport,
             )  # fmt: skip
     except DeadKernelError as error:
         raise NotebookFailed(f"{source}: the kernel died (see {executed})") from error
-    finally:
-        _mask_what_was_said(executed, hidden)
     if failure is not None:
         said = f"{failure.error}: {failure.said}" if failure.said else failure.error
         raise NotebookFailed(f"{source}, cell {failure.number}: {said} (see {executed})", error=failure.error)
@@ -124,19 +118,6 @@ def run_notebook(
             f"{source}: cell {skipped[0]} and what follows never ran: the kernel ended before them (see {executed})"
         )
     return NotebookRun(source=source, executed=executed, elapsed_s=time.perf_counter() - began)
-
-
-def _mask_what_was_said(executed: Path, hidden: Mapping[str, str]) -> None:
-    """Mask hidden parameters in what the notebook's cells put out."""
-    if not hidden or not executed.is_file():
-        return
-    text = executed.read_text(encoding="utf-8")
-    clean = text
-    for value in hidden.values():
-        for written in {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}:
-            clean = clean.replace(written, masked(value))
-    if clean != text:
-        executed.write_text(clean, encoding="utf-8")
 
 
 @contextmanager
