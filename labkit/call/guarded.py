@@ -27,6 +27,7 @@ from labkit.call.tally import Firing
 from labkit.errors import CallInvalid
 from labkit.models.model import Model
 from labkit.models.protocol import Client
+from labkit.options import checked_names, no_option
 
 __all__ = ["GuardedCall"]
 
@@ -60,6 +61,7 @@ class GuardedCall(Generic[Out]):
         CallInvalid: A definition that could not work, naming the part and the mend.
     """
 
+    @checked_names(owner="GuardedCall")
     def __init__(
         self,
         name: str,
@@ -193,7 +195,7 @@ class GuardedCall(Generic[Out]):
         given = {field.name: getattr(self._parts, field.name) for field in dataclasses.fields(Parts)}
         unknown = changes.keys() - given.keys() - {"name"}
         if unknown:
-            raise CallInvalid(f"GuardedCall has no {sorted(unknown)[0]!r}; it has name, {', '.join(given)}")
+            raise CallInvalid(no_option("GuardedCall", sorted(unknown)[0], ["name", *given]))
         return type(self)(**({"name": self.name} | given | changes))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ import pydantic
 
 from labkit.call.result import FieldError, Reason
 from labkit.call.steps import StepFailed
+from labkit.options import Count, checked
 
 __all__ = ["Normalization", "field_errors", "normalize_text", "take", "validate"]
 
@@ -29,6 +30,7 @@ _BLANKS = re.compile(r"[ \t]{2,}|\t")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalization:
     """What is done to every string of an input before it is validated.
@@ -48,7 +50,7 @@ class Normalization:
     invisible: bool = True
     whitespace: bool = True
     fold_blanks: bool = False
-    max_chars: int = 200_000
+    max_chars: Count = 200_000
 
 
 def normalize_text(text: str, options: Normalization) -> str:

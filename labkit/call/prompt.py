@@ -20,6 +20,7 @@ from labkit.call.templates.data import readable_names
 from labkit.call.templates.environment import Compiled
 from labkit.errors import CallInvalid
 from labkit.models.protocol import Message
+from labkit.options import checked
 
 __all__ = ["Prompt"]
 
@@ -27,6 +28,7 @@ __all__ = ["Prompt"]
 _STEPS_ON_THE_LOOP = 5_000
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """A system and a user message as Jinja2 templates.

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 from labkit.addresses import FromEnvironment, from_environment, held_here, masked
 from labkit.errors import CallInvalid
 from labkit.models.protocol import Sampling
+from labkit.options import Count, NotNegative, Share, checked
 
 __all__ = ["Model", "Price", "key_variable", "keys_travel"]
 
@@ -37,6 +38,7 @@ def key_variable(provider: str) -> str:
     return re.sub(r"\W", "_", provider).upper() + "_API_KEY"
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """US dollars per million tokens.
@@ -45,11 +47,12 @@ class Price:
         cached_usd: Of the prompt's tokens that came from the provider's cache; None: as the others.
     """
 
-    prompt_usd: float
-    completion_usd: float
-    cached_usd: float | None = None
+    prompt_usd: NotNegative
+    completion_usd: NotNegative
+    cached_usd: NotNegative | None = None
 
 
+@checked()
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model by name, with its sampling and, where it is not the provider's own, its address.
@@ -79,12 +82,12 @@ class Model:
     name: str
     base_url: str | None = field(default=None, kw_only=True)
     client: Literal["auto", "offline", "direct", "litellm"] = field(default="auto", kw_only=True)
-    temperature: float | None = field(default=None, kw_only=True)
-    max_tokens: int | None = field(default=None, kw_only=True)
-    top_p: float | None = field(default=None, kw_only=True)
+    temperature: NotNegative | None = field(default=None, kw_only=True)
+    max_tokens: Count | None = field(default=None, kw_only=True)
+    top_p: Share | None = field(default=None, kw_only=True)
     seed: int | None = field(default=None, kw_only=True)
     logprobs: bool = field(default=False, kw_only=True)
-    top_k: int | None = field(default=None, kw_only=True)
+    top_k: Count | None = field(default=None, kw_only=True)
     stop: str | Sequence[str] = field(default=(), kw_only=True)
     reasoning_effort: str | None = field(default=None, kw_only=True)
     extra: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)

@@ -1,0 +1,504 @@
+"""What an option may hold, checked when the object is made: names and kinds, read from its own annotations.
+
+    @checked()
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Policy:
+        deadline_s: Positive = 30.0
+        retry: Retry = field(default_factory=Retry)
+
+``Policy(deadline=3)``, ``Policy(deadline_s="3")`` and ``Policy(retry=3)`` then say what to write instead. A range stands
+in the annotation (``Positive``, ``Share``), and so does what a function is called with (``Called("value", "input")``).
+What spans several options is left to ``__post_init__``.
+
+Imports ``labkit.errors`` alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import types
+import typing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Annotated, Any, Literal, TypeVar
+
+from labkit.errors import CallInvalid, LabkitError
+
+__all__ = [
+    "Bound",
+    "Called",
+    "Count",
+    "NotNegative",
+    "Positive",
+    "Seconds",
+    "Share",
+    "Whole",
+    "called_with",
+    "checked",
+    "checked_names",
+    "fitted",
+    "near",
+    "shown",
+]
+
+C = TypeVar("C", bound=type)
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SHOWN_CHARS = 80
+_UNKNOWN = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The range of a number, both ends included but for *above*; infinity only where it is *endless*."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    endless: bool = False
+
+    def holds(self, number: float) -> bool:
+        if math.isinf(number) and not self.endless:
+            return False
+        return (self.low < number if self.above else self.low <= number) and number <= self.high
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Called:
+    """What a function is called with, by position: the names it is told by."""
+
+    names: tuple[str, ...]
+    gives: Any
+
+    def __init__(self, *names: str, gives: Any = Any) -> None:
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "gives", gives)
+
+
+Positive = Annotated[float, Bound(0.0, above=True)]
+NotNegative = Annotated[float, Bound(0.0)]
+Seconds = Annotated[float, Bound(0.0, above=True, endless=True)]
+"""A limit; ``math.inf`` is none."""
+Share = Annotated[float, Bound(0.0, 1.0)]
+Count = Annotated[int, Bound(1)]
+Whole = Annotated[int, Bound(0)]
+
+
+class _Misfit(Exception):
+    """A value is not of its kind; *depth* 0 where it is something else altogether. Never leaves this module."""
+
+    def __init__(self, said: str, depth: int = 0) -> None:
+        super().__init__(said)
+        self.said = said
+        self.depth = depth
+
+
+# --- at the door ------------------------------------------------------------------------------------------------------
+
+
+def checked(error: type[LabkitError] = CallInvalid) -> Callable[[C], C]:
+    """Make a class refuse, with *error*, options that it does not have and values of another kind."""
+
+    def decorate(cls: C) -> C:
+        made: Any = cls.__init__  # type: ignore[misc]
+
+        # Looked up at the first use: annotations may name what stands further down in the module.
+        @functools.cache
+        def plan() -> tuple[inspect.Signature, Mapping[str, Any]]:
+            source = cls if dataclasses.is_dataclass(cls) else made
+            return inspect.signature(made), typing.get_type_hints(source, include_extras=True)
+
+        @functools.wraps(made)
+        def __init__(self: Any, *given: Any, **named: Any) -> None:
+            signature, kinds = plan()
+            bound = _bound(cls.__name__, signature, kinds, (self, *given), named, error)
+            next(iter(bound.arguments))  # self
+            for name, value in list(bound.arguments.items())[1:]:
+                bound.arguments[name] = fitted(cls.__name__, name, value, kinds.get(name, Any), error, cls)
+            made(*bound.args, **bound.kwargs)
+
+        cls.__init__ = __init__  # type: ignore[misc]
+        return cls
+
+    return decorate
+
+
+def checked_names(error: type[LabkitError] = CallInvalid) -> Callable[[F], F]:
+    """Make a function refuse, with *error*, arguments that it does not have; kinds are its own to look at."""
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        name = function.__name__
+
+        @functools.wraps(function)
+        def call(*given: Any, **named: Any) -> Any:
+            _bound(name, signature, {}, given, named, error)
+            return function(*given, **named)
+
+        @functools.wraps(function)
+        async def acall(*given: Any, **named: Any) -> Any:
+            _bound(name, signature, {}, given, named, error)
+            return await function(*given, **named)
+
+        return typing.cast(F, acall if inspect.iscoroutinefunction(function) else call)
+
+    return decorate
+
+
+def fitted(
+    owner: str, name: str, value: Any, kind: Any, error: type[LabkitError] = CallInvalid, cls: type | None = None
+) -> Any:
+    """Give *value* as its *kind*, an annotation, has it: numbers of NumPy and their like become Python's own.
+
+    Args:
+        owner: Whose option it is, for the message: ``Policy``.
+        cls: The class, where one of its fields may not be shown.
+
+    Raises:
+        LabkitError: As *error*, naming the place, what was given and the mend.
+    """
+    try:
+        return _fit(kind, value, name)
+    except _Misfit as misfit:
+        said = "..." if _is_hidden(cls, name) else shown(value)
+        raise error(f"{owner}({name}={said}): {misfit.said}") from None
+
+
+def near(name: str, names: Sequence[str]) -> str | None:
+    """Give the one of *names* that was probably meant by *name*; None where none is near."""
+    import difflib  # most programs never make a slip
+
+    folded = {each.casefold(): each for each in names}
+    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    if found:
+        return folded[found[0]]
+    begins = [each for each in names if len(name) > 2 and name.casefold() in each.casefold().split("_")]
+    return begins[0] if len(begins) == 1 else None
+
+
+def _bound(
+    owner: str,
+    signature: inspect.Signature,
+    kinds: Mapping[str, Any],
+    given: tuple[Any, ...],
+    named: Mapping[str, Any],
+    error: type[LabkitError],
+) -> inspect.BoundArguments:
+    parameters = [name for name in signature.parameters if name != "self"]
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in signature.parameters.values())
+    for name in () if takes_any else named:
+        if name not in parameters:
+            raise error(f"{owner} has no option {name!r}: {_instead_of(owner, name, named[name], parameters, kinds)}")
+    try:
+        return signature.bind(*given, **named)
+    except TypeError as unbound:
+        by_name = [n for n, p in signature.parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        if "too many positional" in str(unbound) and by_name:
+            stray = given[-1]
+            fits = next((name for name in by_name if name in kinds and _takes(kinds[name], stray)), by_name[0])
+            raise error(
+                f"{owner}({shown(stray)}): options are given by name: {owner}({fits}={shown(stray)})"
+            ) from None
+        raise error(f"{owner}(): {unbound}; it takes {', '.join(parameters)}") from None
+
+
+def _instead_of(owner: str, name: str, value: Any, names: Sequence[str], kinds: Mapping[str, Any]) -> str:
+    for option, kind in kinds.items():
+        for part in _classes_in(kind):
+            if name in (each.name for each in dataclasses.fields(part) if each.init):
+                return f"it is one of {part.__name__}: {owner}({option}={part.__name__}({name}={shown(value)}))"
+    if (meant := near(name, names)) is not None:
+        return f"write {meant}=; it has {', '.join(names)}"
+    return f"it has {', '.join(names)}"
+
+
+def _is_hidden(cls: type | None, name: str) -> bool:
+    if cls is None or not dataclasses.is_dataclass(cls):
+        return False
+    return any(each.name == name and not each.repr and "key" in name for each in dataclasses.fields(cls))
+
+
+# --- kinds ------------------------------------------------------------------------------------------------------------
+
+
+def _fit(kind: Any, value: Any, name: str) -> Any:
+    """Give *value* as *kind* has it.
+
+    Raises:
+        _Misfit: It is of another kind.
+    """
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any or isinstance(kind, TypeVar):
+        return value
+    if origin is Annotated:
+        return _fit_annotated(parts[0], parts[1:], value, name)
+    if origin in (typing.Union, types.UnionType):
+        return _fit_one_of(parts, value, name)
+    if kind is None or kind is types.NoneType:
+        if value is not None:
+            raise _Misfit("give None")
+        return None
+    if origin is Literal:
+        if not any(type(value) is type(each) and value == each for each in parts):
+            raise _Misfit(_give(kind, value, name))
+        return value
+    if kind in (float, int):
+        return _number(kind, value, name)
+    if origin is Callable or kind is Callable or origin is typing.get_origin(Callable[..., Any]):
+        count = len(parts[0]) if parts and isinstance(parts[0], list) else None
+        return called_with(value, None if count is None else Called(*(f"argument {n + 1}" for n in range(count))))
+    if origin is typing.get_origin(Sequence[Any]):
+        return _fit_sequence(parts[0] if parts else Any, value, name)
+    return _fit_class(origin or kind, value, kind, name)
+
+
+def _fit_class(cls: Any, value: Any, kind: Any, name: str) -> Any:
+    if cls is type:
+        if not isinstance(value, type):
+            raise _Misfit("give the class itself" if value is not None else "give a class")
+        return value
+    if not isinstance(cls, type):  # a form of typing that this module does not read
+        return value
+    if isinstance(value, type) and (value is cls or (cls is not object and _is_subclass(value, cls))):
+        made = f"{value.__name__}()" if _needs_nothing(value) else f"{value.__name__}(...)"
+        raise _Misfit(f"{value.__name__} is a class: write {made}", 1)
+    if isinstance(value, type) and getattr(cls, "_is_protocol", False):
+        raise _Misfit(_give(kind, value, name))  # a class has its instances' methods, and is not one of them
+    if not isinstance(value, cls) or (isinstance(value, bool) and cls is not bool):
+        raise _Misfit(_give(kind, value, name))
+    return value
+
+
+def _fit_annotated(kind: Any, said: tuple[Any, ...], value: Any, name: str) -> Any:
+    for each in said:
+        if isinstance(each, Called):
+            return called_with(value, each)
+    bounds = [each for each in said if isinstance(each, Bound)]
+    whole = Annotated[(kind, *said)]  # type: ignore[valid-type]
+    try:
+        value = _fit(kind, value, name)
+    except _Misfit as misfit:
+        raise _Misfit(_give(whole, value, name) if bounds else misfit.said, misfit.depth) from None
+    if not all(bound.holds(value) for bound in bounds):
+        raise _Misfit(_give(whole, value, name), 1)
+    return value
+
+
+def _fit_one_of(kinds: Sequence[Any], value: Any, name: str) -> Any:
+    misfits = []
+    for kind in kinds:
+        try:
+            return _fit(kind, value, name)
+        except _Misfit as misfit:
+            misfits.append(misfit)
+    nearest = max(misfits, key=lambda misfit: misfit.depth)
+    if nearest.depth:
+        tail = ", or None" if types.NoneType in kinds and len(kinds) == 2 and "give" in nearest.said else ""
+        raise _Misfit(nearest.said + tail, nearest.depth)
+    raise _Misfit(_give(typing.Union[tuple(kinds)], value, name))  # noqa: UP007
+
+
+def _fit_sequence(kind: Any, value: Any, name: str) -> Any:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        if isinstance(value, (set, frozenset, Mapping)) or hasattr(value, "__next__"):
+            raise _Misfit(f"a {type(value).__name__} has no order that lasts: write {name}=[...]")
+        if value is None:
+            raise _Misfit(f"write {name}=[] for none")
+        raise _Misfit(f"write {name}=[{shown(value)}], a list also of one")
+    items = []
+    for n, item in enumerate(value):
+        try:
+            items.append(_fit(kind, item, name))
+        except _Misfit as misfit:
+            raise _Misfit(f"{name}[{n}] is {shown(item)}: {misfit.said}", 1) from None
+    return value if all(a is b for a, b in zip(items, value, strict=True)) else tuple(items)
+
+
+def _number(kind: type, value: Any, name: str) -> Any:
+    wanted: Any = Integral if kind is int else (Real, Decimal)
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        if kind is int and isinstance(value, float) and value.is_integer():
+            raise _Misfit(f"give a whole number: {int(value)}")
+        raise _Misfit(_give(kind, value, name))
+    number = kind(value)
+    if number != number:
+        raise _Misfit(_give(kind, value, name))
+    return value if type(value) in (int, float) else number
+
+
+def called_with(function: Any, wanted: Called | None) -> Any:
+    """Give *function*, once it is known that it can be called as *wanted*; None looks only whether it can be called.
+
+    Raises:
+        _Misfit: It cannot, or it is a class of labkit's or one whose instances are the functions.
+    """
+    listed = ", ".join(wanted.names) if wanted is not None else "..."
+    if inspect.isawaitable(function) or hasattr(function, "__next__"):
+        name = getattr(function, "__name__", "it")
+        if inspect.iscoroutine(function):
+            function.close()  # else Python warns, somewhere else, that it was never awaited
+        raise _Misfit(f"{name} was called already: give the function itself, without its parentheses", 1)
+    if not callable(function):
+        raise _Misfit(f"a {type(function).__name__} cannot be called: give a function of ({listed})")
+    if isinstance(function, type):
+        _check_class(function, wanted)
+    if wanted is None:
+        return function
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise _Misfit(f"{_named(function)} yields, and is to give one answer: write return", 1)
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):  # some of C have none
+        return function
+    try:
+        signature.bind(*wanted.names)
+    except TypeError:
+        raise _Misfit(
+            f"{_named(function)} takes {_parameters(signature)} and is called with ({listed}): "
+            f"write def {_identifier(function)}({listed})",
+            1,
+        ) from None
+    return function
+
+
+def _check_class(cls: type, wanted: Called | None) -> None:
+    made = f"{cls.__name__}()" if _needs_nothing(cls) else f"{cls.__name__}(...)"
+    is_recipe = cls.__module__.partition(".")[0] == "labkit" or "__call__" in _methods(cls)
+    gives = None if wanted is None or wanted.gives is Any else wanted.gives
+    if is_recipe or (gives is not None and not _is_subclass(cls, gives)):
+        raise _Misfit(f"{cls.__name__} is a class: give what is made of it, {made}", 1)
+
+
+def _methods(cls: type) -> set[str]:
+    return {name for each in cls.__mro__ for name in vars(each)}
+
+
+def _parameters(signature: inspect.Signature) -> str:
+    names = ", ".join(str(each.replace(annotation=_UNKNOWN)) for each in signature.parameters.values())
+    return f"({names})"
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def shown(value: Any) -> str:
+    """Write *value* into a message: functions and classes by their names, cut where it is long."""
+    if isinstance(value, type) or inspect.isroutine(value):
+        return _named(value)
+    try:
+        said = repr(value)
+    except Exception:  # the message is about its kind, whatever its repr does
+        said = f"<{type(value).__name__}>"
+    return said if len(said) <= _SHOWN_CHARS else f"{said[: _SHOWN_CHARS - 1]}…"
+
+
+def _named(function: Any) -> str:
+    return getattr(function, "__qualname__", getattr(function, "__name__", type(function).__name__)).rpartition(
+        "<locals>."
+    )[2]
+
+
+def _identifier(function: Any) -> str:
+    name = getattr(function, "__name__", type(function).__name__)
+    return name if name.isidentifier() else "function"
+
+
+def _give(kind: Any, value: Any, name: str) -> str:
+    said = f"give {_words(kind, name)}"
+    if (instead := _instead(kind, value)) is not None:
+        said += f": write {instead}"
+    return said
+
+
+def _words(kind: Any, name: str) -> str:
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        bounds = [each for each in parts[1:] if isinstance(each, Bound)]
+        called = [each for each in parts[1:] if isinstance(each, Called)]
+        if called:
+            return f"a function of ({', '.join(called[0].names)})"
+        return _range_words(parts[0], bounds[0], name) if bounds else _words(parts[0], name)
+    if origin in (typing.Union, types.UnionType):
+        said = list(dict.fromkeys(_words(part, name) for part in parts if part is not types.NoneType))
+        if types.NoneType in parts:
+            said.append("None")
+        return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}".replace(", None or", " or")
+    if origin is Literal:
+        return " or ".join(repr(part) for part in parts)
+    if origin is typing.get_origin(Callable[..., Any]):
+        return "a function"
+    if origin is typing.get_origin(Sequence[Any]):
+        return "a list"
+    if kind in (float, int):
+        return _range_words(kind, Bound(), name)
+    plain = {str: "a text", bool: "True or False", bytes: "bytes", type: "a class", types.NoneType: "None"}
+    named = origin or kind
+    if named in plain:
+        return plain[named]
+    if isinstance(named, type) and issubclass(named, Mapping):
+        return "a dict"
+    return f"a {getattr(named, '__name__', named)}"
+
+
+def _range_words(kind: Any, bound: Bound, name: str) -> str:
+    unit = " of seconds" if name.endswith("_s") else " of US dollars" if name.endswith("usd") else ""
+    number = f"whole number{unit}" if kind is int else f"number{unit}"
+    if bound.low == -math.inf:
+        return f"a {number}"
+    if bound.high != math.inf:
+        return f"a {number} above {bound.low:g}, at most {bound.high:g}" if bound.above else (
+            f"a {number} from {bound.low:g} to {bound.high:g}"
+        )
+    return f"a positive {number}" if bound.above else f"a {number}, {bound.low:g} or more"
+
+
+def _instead(kind: Any, value: Any) -> str | None:
+    """Give what was probably meant by *value*: ``Retry(max_attempts=3)`` for 3 or ``{"max_attempts": 3}``."""
+    if isinstance(value, (bool, type)) or value is None:
+        return None
+    for cls in _classes_in(kind):
+        hints = typing.get_type_hints(cls, include_extras=True)
+        options = [each for each in dataclasses.fields(cls) if each.init]
+        if isinstance(value, Mapping) and value and set(value) <= {each.name for each in options}:
+            return f"{cls.__name__}({', '.join(f'{key}={shown(item)}' for key, item in value.items())})"
+        for option in options:
+            if hints[option.name] is not Any and _takes(hints[option.name], value):
+                return f"{cls.__name__}({'' if not option.kw_only else f'{option.name}='}{shown(value)})"
+    return None
+
+
+def _takes(kind: Any, value: Any) -> bool:
+    try:
+        _fit(kind, value, "")
+    except _Misfit:
+        return False
+    return True
+
+
+def _classes_in(kind: Any) -> list[Any]:
+    """Give the classes of options that *kind* names."""
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return [kind]
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return [cls for part in typing.get_args(kind) for cls in _classes_in(part)]
+    return []
+
+
+def _is_subclass(cls: type, of: Any) -> bool:
+    try:
+        return issubclass(cls, of)
+    except TypeError:  # a protocol with members that are no methods
+        return False
+
+
+def _needs_nothing(cls: type) -> bool:
+    try:
+        inspect.signature(cls).bind()
+    except (ValueError, TypeError):
+        return False
+    return True
