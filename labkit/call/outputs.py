@@ -31,6 +31,7 @@ _WITHDRAWING = frozenset({
 _GAP = re.compile(r"[\s,;]*(?:```\s*(?:```\w*)?\s*)?(?:[-*•]|\d{1,4}[.)])?\s*")
 _MOST_CHARS = 200_000
 _MOST_FITS = 100
+_NOTHING: Any = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ def read(text: str, schema: Mapping[str, Any] | bool | None, repair: RepairLevel
         OutputRejected: There is no JSON in it (outcome ``parse``), or none that the schema could mean (``schema``).
     """
     reading = pick(text, schema, repair, fills=True)
-    if schema is not None and not is_text(schema) and (fault := fault_in(reading.value, schema)) is not None:
+    if schema is not None and (fault := fault_in(reading.value, schema)) is not None:
         raise OutputRejected(str(fault), errors=[(fault.path, "schema", fault.said)])
     return reading
 
@@ -64,8 +65,8 @@ def pick(
     text: str, schema: Mapping[str, Any] | bool | None, repair: RepairLevel = "aligned", *, fills: bool = False
 ) -> Reading:
     """Read as ``read`` does, for a type that checks bounds and knows defaults: only the value's shape is looked at."""
-    if repair == "strict" and not is_text(schema):
-        return Reading(value=_strict(text))
+    if repair == "strict" and (value := _strict(text, schema)) is not _NOTHING:
+        return Reading(value=value)
     answer, taken = answer_in(text, is_text=is_text(schema))
     if is_text(schema):
         return Reading(value=answer, repairs=taken)
@@ -104,10 +105,14 @@ def answer_in(text: str, *, is_text: bool) -> tuple[str, tuple[Repair, ...]]:
     return thoughts.answer, (Repair(kind="reasoning", path="", before=_excerpt(thoughts.taken)),)
 
 
-def _strict(text: str) -> Any:
+def _strict(text: str, schema: Mapping[str, Any] | bool | None) -> Any:
+    """Give the JSON that *text* is; where text is wanted, a JSON string, and _NOTHING for any other text."""
     try:
-        return plain(EXACT.decode(text))
+        value = plain(EXACT.decode(text))
+        return value if isinstance(value, str) or not is_text(schema) else _NOTHING
     except (ValueError, RecursionError) as error:
+        if is_text(schema):
+            return _NOTHING
         raise OutputRejected("the text is not JSON", outcome="parse", errors=[("", "parse", "not JSON")]) from error
 
 
