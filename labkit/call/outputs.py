@@ -176,8 +176,8 @@ def _last(text: str, fits: list[_Fit], schema: Mapping[str, Any] | bool | None) 
     """Take the last value, of those that are whole and in bounds if there are any, and list the others."""
     best = fits[-_MOST_FITS:]
     if len(best) > 1:
-        best = [fit for fit in best if fit.is_whole] or best
         best = [fit for fit in best if _is_good(fit.aligned.value, schema)] or best
+        best = [fit for fit in best if fit.is_whole] or best
     n = len(best) - 1
     while n > 0 and _are_side_by_side(text, best[n - 1].candidate, best[n].candidate):
         n -= 1
@@ -196,9 +196,9 @@ def _is_good(value: Any, schema: Mapping[str, Any] | bool | None) -> bool:
 
 def _are_side_by_side(text: str, one: Candidate, other: Candidate) -> bool:
     """Whether two values were given together: hardly a word stands between them, and none that withdraws the first."""
-    if ("fence" in one.kinds) != ("fence" in other.kinds):
-        return False
     gap = text[one.end : other.start]
+    if not gap or ("fence" in one.kinds) != ("fence" in other.kinds):
+        return False
     if "fence" in one.kinds:
         gap = re.sub(r"\s*```\w*\s*", "", gap)
     words = re.findall(r"\w+", gap)
@@ -222,16 +222,17 @@ def _as_items(text: str, candidates: list[Candidate], *, is_wanted: bool) -> lis
     Args:
         is_wanted: A list is what was asked for.
     """
-    if len(candidates) < 2 or not all(isinstance(each.value, dict) for each in candidates):
+    items = candidates if is_wanted else [each for each in candidates if each.value]
+    if len(items) < 2 or not all(isinstance(each.value, dict) for each in items):
         return candidates
-    gaps = [text[one.end : other.start] for one, other in pairwise(candidates)]
+    gaps = [text[one.end : other.start] for one, other in pairwise(items)]
     is_row = all(_GAP.fullmatch(gap) for gap in gaps)
     if not is_wanted and not (is_row and all("," in gap for gap in gaps)):
         return candidates
-    kinds = dict.fromkeys(kind for each in candidates for kind in each.kinds if not (is_row and kind == "prose"))
+    kinds = dict.fromkeys(kind for each in items for kind in each.kinds if not (is_row and kind == "prose"))
     row = Candidate(
-        value=[each.value for each in candidates], kinds=(*kinds, "list" if is_row and is_wanted else "apart"),
-        start=candidates[0].start, end=candidates[-1].end,
+        value=[each.value for each in items], kinds=(*kinds, "list" if is_row and is_wanted else "apart"),
+        start=items[0].start, end=items[-1].end,
     )  # fmt: skip
     return [row]
 
