@@ -79,8 +79,8 @@ class OutputType:
                 raise self._failed(error) from error
         if (taken := self._as_pydantic_takes_it(text)) is not None:
             return taken
-        if not text.strip() and (blank := self._blank()) is not _NOTHING:
-            return blank, ()
+        if not text.strip():
+            return self._blank(), ()
         # Loaded for the first answer that is not quite right: a tenth of what `import labkit` may take.
         from labkit.call.outputs import pick
 
@@ -108,21 +108,23 @@ class OutputType:
 
     def _text(self, text: str) -> tuple[Any, tuple[Repair, ...]]:
         answer, taken = self.answer_in(text)
-        if not answer.strip():
-            # A provider that says nothing has not answered.
-            raise StepFailed(Reason(step="output", outcome="parse", message="the text is empty"))
-        return self._checked(answer), taken
+        return self._checked(answer if answer.strip() else self._blank()), taken
 
     def _blank(self) -> Any:
-        """Give what an empty text means where the type says that it may mean something."""
+        """Give what an empty text means where the type says that it may mean something.
+
+        Raises:
+            StepFailed: Outcome ``parse``: a provider that says nothing has not answered.
+        """
         schema = self.schema or {}
         choices = schema.get("anyOf")
         if isinstance(choices, list) and [each.get("type") for each in choices] in (
             ["string", "null"], ["null", "string"],
         ):  # fmt: skip
             return None
-        # only who wrote min_length=0 himself has asked for it
-        return "" if schema.get("type") == "string" and schema.get("minLength") == 0 else _NOTHING
+        if schema.get("type") == "string" and schema.get("minLength") == 0:  # somebody wrote that it may be empty
+            return ""
+        raise StepFailed(Reason(step="output", outcome="parse", message="the text is empty"))
 
     def _reading_schema(self, full: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, bool]:
         """Give the schema that texts are read by, and whether it holds decimals."""

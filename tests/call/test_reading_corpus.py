@@ -1,4 +1,4 @@
-"""Other projects' odd outputs: at each level the value that their own tests want, or none; else a reason stands beside it.
+"""Other projects' odd outputs: at each level the value that their own tests want, or none; or there is a reason.
 
 ``tests/data/reading_disagreements.json`` has, by row, the reason and what is read instead, level by level.
 """

@@ -1,4 +1,4 @@
-"""Any JSON Schema and any text: a value, or an error that says where; and strict reading takes what the schema allows."""
+"""Any JSON Schema and any text: a value, or an error that says where; what the schema allows is read strictly."""
 
 from __future__ import annotations
 
@@ -110,11 +110,10 @@ def test_any_schema_and_any_text_give_a_value_or_an_error(schema: Any, text: str
     """Never another exception, at any level, whole or while it is streamed: whoever wrote the schema."""
     for level in LEVELS:
         try:
-            reading = read(text, schema, level)
+            value = read(text, schema, level).value
         except OutputRejected as rejected:
-            assert rejected.errors and str(rejected)
-        else:
-            assert json.dumps(reading.value) is not None
+            value = [str(rejected), rejected.errors]
+        assert json.dumps(value)
     if isinstance(schema, dict):
         reader = PartialReader(inline_refs(schema))
         for char in text[:300]:
