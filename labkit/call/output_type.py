@@ -81,9 +81,7 @@ class OutputType:
         if (taken := self._as_pydantic_takes_it(text)) is not None:
             return taken
         if is_blank(text):
-            if (blank := self._blank()) is _NOTHING:
-                raise _says_nothing()
-            return blank, ()
+            return self._blank(), ()
         # Loaded for the first answer that is not quite right: a tenth of what `import labkit` may take.
         from labkit.call.outputs import pick
 
@@ -111,12 +109,14 @@ class OutputType:
 
     def _text(self, text: str) -> tuple[Any, tuple[Repair, ...]]:
         answer, taken = self.answer_in(text)
-        if is_blank(answer):
-            raise _says_nothing()
-        return self._checked(answer), taken
+        return self._checked(self._blank() if is_blank(answer) else answer), taken
 
     def _blank(self) -> Any:
-        """Give what an empty text means where the type says that it may mean something."""
+        """Give what an empty text means where the type says that it may mean something.
+
+        Raises:
+            StepFailed: Outcome ``parse``: a provider that says nothing has not answered.
+        """
         schema = self.schema or {}
         choices = schema.get("anyOf")
         if isinstance(choices, list) and [each.get("type") for each in choices] in (
@@ -125,8 +125,9 @@ class OutputType:
             return None
         if "" in schema.get("enum", (schema.get("const"),)):
             return ""
-        # only who wrote min_length=0 himself has asked for it
-        return "" if schema.get("type") == "string" and schema.get("minLength") == 0 else _NOTHING
+        if schema.get("type") == "string" and schema.get("minLength") == 0:  # somebody wrote that it may be empty
+            return ""
+        raise _says_nothing()
 
     def _reading_schema(self, full: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, bool]:
         """Give the schema that texts are read by, and whether it holds decimals."""
