@@ -13,14 +13,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, StoreMissing
 from labkit.evals.arms import compare_arms
 from labkit.evals.compare import compare
 from labkit.evals.history import history
 from labkit.evals.runner import load_run
 from labkit.scheduled.night import Exit, run_night
 from labkit.scheduled.notify import notify
-from labkit.store.runs import RunStore, StoredRun
+from labkit.store.opening import opened
+from labkit.store.places import NAME, SEARCHED
+from labkit.store.units import StoredRun
 
 __all__ = ["main"]
 
@@ -68,12 +70,19 @@ def _parser() -> argparse.ArgumentParser:
         "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters",
         help="for the cell tagged 'parameters'; numbers, True, False and None are read as such",
     )  # fmt: skip
+    run.add_argument(
+        "-r", "--raw", nargs=2, action="append", default=[], metavar=("NAME", "TEXT"), dest="raw",
+        help="as -p, but the text as it stands: 007 or 123e4567 stay what they are",
+    )  # fmt: skip
+    run.add_argument("--kernel", metavar="NAME", help="a Jupyter kernel, instead of the one the notebook names")
     run.add_argument("--out", required=True, help="where gate.json, the report and the executed notebook go")
     run.add_argument("--strict", action="store_true", help="end with 3 when the evidence is not enough")
 
     def stored(name: str, command: Callable[[argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
         added = add(name, command, help_)
-        added.add_argument("--store", help="the runs' store, a URL; else LABKIT_STORE, else labkit.db here")
+        added.add_argument(
+            "--store", help=f"the runs' store, a URL or a file; else LABKIT_STORE, else {NAME} in {SEARCHED}"
+        )
         return added
 
     runs = stored("runs", _runs, "List runs, latest first.")
@@ -81,26 +90,28 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("--limit", type=_count, default=20, help="at most so many (default: 20)")
 
     compared = stored("compare", _compare, "Compare runs with the first, case by case.")
-    compared.add_argument("first", metavar="A", help="a run id")
-    compared.add_argument("others", nargs="+", metavar="B", help="run ids")
+    compared.add_argument("first", metavar="A", help="a run id, or its end as comparisons print it")
+    compared.add_argument("others", nargs="+", metavar="B", help="run ids, or their ends")
 
     of_call = stored("history", _history, "Show how a call did over its runs, and what changed between them.")
     of_call.add_argument("name", metavar="NAME", help="the call's name")
     of_call.add_argument("--last", type=_count, help="only the last so many runs")
 
     bless = stored("bless", _bless, "Make a run the baseline of its call.")
-    bless.add_argument("run", metavar="RUN", help="a run id")
+    bless.add_argument("run", metavar="RUN", help="a run id, or its end as comparisons print it")
 
     export = stored("export", _export, "Write a run's rows to a file.")
-    export.add_argument("run", metavar="RUN", help="a run id")
+    export.add_argument("run", metavar="RUN", help="a run id, or its end as comparisons print it")
     export.add_argument("path", metavar="PATH", help="ends in .jsonl or .parquet")
     return parser
 
 
 def _run(given: argparse.Namespace) -> int:
-    parameters = {name: _value(text) for name, text in given.parameters}
+    parameters = {name: _value(text) for name, text in given.parameters} | dict(given.raw)
     terminal = _Line()
-    night = run_night(given.notebook, given.out, parameters=parameters, strict=given.strict, watch=terminal.show)
+    night = run_night(
+        given.notebook, given.out, parameters=parameters, kernel=given.kernel, strict=given.strict, watch=terminal.show
+    )
     terminal.end()
     reason = " / ".join(night.reason.splitlines())  # a line of its own could be a command to whoever reads the log
     where = sys.stderr if night.exit else sys.stdout
@@ -118,14 +129,18 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _runs(given: argparse.Namespace) -> int:
-    with _opened(given) as store:
-        found = store.headings(call=given.call, limit=given.limit)
-        blessed = {store.baseline(call) for call in {run.call for run in found}}
-        where = store.url
+    try:
+        with opened(given.store, reading=True) as store:
+            found = store.headings(call=given.call, limit=given.limit)
+            blessed = {store.baseline(call) for call in {run.call for run in found}}
+            where = store.url
+    except StoreMissing as nothing:
+        _say(str(nothing))
+        return Exit.PASS
     if not found:
         _say(f"no runs{'' if given.call is None else f' of {given.call}'} yet in {where}")
         return Exit.PASS
-    rows: list[tuple[str, ...]] = [("run", "call", "started", "cases", "passed", "fallbacks", "p95", "cost", "")]
+    rows: list[tuple[str, ...]] = [("run", "call", "started (UTC)", "cases", "passed", "fallbacks", "p95", "cost", "")]
     rows += [_listed(run, "baseline" if run.run_id in blessed else "") for run in found]
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     for row in rows:
@@ -152,33 +167,31 @@ def _listed(run: StoredRun, mark: str) -> tuple[str, ...]:
 
 
 def _compare(given: argparse.Namespace) -> int:
-    with _opened(given) as store:
+    with opened(given.store, reading=True) as store:
         runs = [load_run(run_id, store=store) for run_id in (given.first, *given.others)]
         _say(compare(*runs).text() if len(runs) == 2 else compare_arms(runs).text())
     return Exit.PASS
 
 
 def _history(given: argparse.Namespace) -> int:
-    with _opened(given) as store:
+    with opened(given.store, reading=True) as store:
         _say(history(given.name, store=store, last=given.last).text())
     return Exit.PASS
 
 
 def _bless(given: argparse.Namespace) -> int:
-    with _opened(given) as store:
-        store.bless(given.run)
-        _say(f"{given.run} is the baseline of {store.heading(given.run).call} from now on")
+    with opened(given.store, reading=True) as store:  # a typo in the address makes no store
+        run = store.heading(store.find(given.run))
+    with opened(given.store) as store:
+        store.bless(run.run_id)
+    _say(f"{run.run_id} is the baseline of {run.call} from now on")
     return Exit.PASS
 
 
 def _export(given: argparse.Namespace) -> int:
-    with _opened(given) as store:
-        print(store.export(given.run, given.path))
+    with opened(given.store, reading=True) as store:
+        print(store.export(store.find(given.run), given.path))
     return Exit.PASS
-
-
-def _opened(given: argparse.Namespace) -> RunStore:
-    return RunStore(given.store)
 
 
 def _count(text: str) -> int:

@@ -12,6 +12,8 @@
     ├── TooFewCases          a statistic that cannot be estimated from so little
     ├── RunsDiffer           two runs that cannot be paired
     ├── StoreError           a store that cannot be opened, read or written
+    │   ├── StoreGone        a store that was deleted or replaced while it was in use
+    │   └── StoreMissing     no store is there to read, or no run was ever kept in it
     ├── RunStopped           an evaluation that ended early; what was answered is stored and it can be resumed
     ├── ExportRefused        a name that cannot leave the notebook; names the cell and line
     └── QualityRegression    the gate failed
@@ -41,6 +43,8 @@ __all__ = [
     "RunStopped",
     "RunsDiffer",
     "StoreError",
+    "StoreGone",
+    "StoreMissing",
     "TooFewCases",
 ]
 
@@ -146,10 +150,11 @@ class MissingDependency(LabkitError, ImportError):
         package: The distribution that is missing, "litellm".
         extra: The labkit extra that brings it, "litellm".
         purpose: What it was wanted for, as a noun phrase.
+        why: What keeps it from being used.
     """
 
-    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'labkit-llm[{extra}]'")
+    def __init__(self, package: str, *, extra: str, purpose: str, why: str = "is not installed") -> None:
+        super().__init__(f"{purpose} needs {package}, which {why}: pip install 'labkit-llm[{extra}]'")
         self.package = package
         self.extra = extra
 
@@ -168,6 +173,14 @@ class RunsDiffer(LabkitError):
 
 class StoreError(LabkitError):
     """A store that cannot be opened, read or written."""
+
+
+class StoreGone(StoreError):
+    """A store's file was deleted or replaced while it was in use."""
+
+
+class StoreMissing(StoreError):
+    """There is nothing to read: the store is not there, or no run was ever kept in it. Reading makes none."""
 
 
 class RunStopped(LabkitError):

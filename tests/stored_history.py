@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
-from labkit.store.runs import PlannedUnit, RunStore, StoredAnswer, StoredRow, StoredRun
+from labkit.store.runs import RunStore
+from labkit.store.units import PlannedUnit, StoredAnswer, StoredRow, StoredRun
 
 PARTS = {"prompt": "p", "input_schema": "i", "output_schema": "o", "model": "m", "rules": "r", "policy": "y"}
 

@@ -82,7 +82,9 @@ async def _judge(
     plan, journal, timeout_s = trip.plan, trip.journal, trip.plan.policy.rule_timeout_s
     with journal.step("output"):
         check_whole(completion)
-    text, guarded = completion.text, _UNTOUCHED
+        # guards judge what may be served, and of what was thought aloud nothing is
+        text, thoughts = plan.output.answer_in(completion.text)
+    guarded = _UNTOUCHED
     if plan.guards:
         with journal.step("rules"):
             text, guarded = await apply_guards(plan.guards, text, timeout_s)
@@ -99,7 +101,7 @@ async def _judge(
         value=value,
         source="model" if seat is plan.seat else "fallback_model",
         confidence=confidence if confidence is not None else _mean_probability(completion),
-        repairs=guarded + repairs + fixes,
+        repairs=thoughts + guarded + repairs + fixes,
     )
 
 
@@ -121,17 +123,17 @@ async def _sample(
         else:
             try:
                 check_whole(each.completion)
-                values.append(trip.plan.output.dump(read_answer(trip.plan.output, each.completion.text, "safe")[0]))
+                text, _ = trip.plan.output.answer_in(each.completion.text)
+                values.append(trip.plan.output.dump(read_answer(trip.plan.output, text, "safe")[0]))
             except StepFailed as failed:
                 trip.journal.judge(each.n, failed.reason.outcome, failed.reason.message, failed.reason.errors)
     return values
 
 
 def _reask(completion: Completion, reason: Reason) -> tuple[Message, Message]:
+    said = "(no answer)" if is_blank(completion.text) else completion.text  # some servers refuse an empty message
     return (
-        Message(
-            "assistant", "(no answer)" if is_blank(completion.text) else completion.text
-        ),  # some refuse an empty one
+        Message("assistant", said),
         Message(
             "user", f"That answer was rejected: {reason.message}\nAnswer again with the whole corrected value only."
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -24,18 +25,19 @@ class Cache:
     Args:
         ttl_s: How long an answer serves as if it were new; ``math.inf`` for ever.
         stale_for_s: How long after that it may still serve as the ``Stale`` fallback.
-        path: A file that outlives the process; None keeps answers in memory, shared by all calls of the process.
+        path: A file that outlives the process, as a path or as its URL (``sqlite:///answers.db``, four slashes before
+            an absolute path); None keeps answers in memory, shared by all calls of the process.
         store: Something else to keep answers in, such as ``RedisCacheStore(url)``, instead of *path*.
         mode: "replay" answers from what was kept, however old, and raises ``ReplayMissed`` for anything else: tests
             and evaluations then run without a provider.
 
     Raises:
-        CallInvalid: A negative time, two places, or a replay of nothing.
+        CallInvalid: A negative time, two places, a file that holds something else, or a replay of nothing.
     """
 
     ttl_s: float = 3600.0
     stale_for_s: float = 86_400.0
-    path: str | None = None
+    path: str | os.PathLike[str] | None = None
     store: CacheStore | None = None
     mode: Literal["normal", "replay"] = "normal"
     _store: CacheStore = field(init=False, repr=False, compare=False)
@@ -49,6 +51,8 @@ class Cache:
             raise CallInvalid(f"Cache(mode={self.mode!r}): there are 'normal' and 'replay'")
         if self.mode == "replay" and self.path is None and self.store is None:
             raise CallInvalid("Cache(mode='replay') has nothing to replay: give the path or store that was recorded to")
+        if self.path is not None:
+            object.__setattr__(self, "path", os.fspath(self.path))
         object.__setattr__(self, "_store", self.store or _store_at(self.path or ":memory:"))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -63,7 +67,7 @@ class Cache:
     @property
     def place(self) -> str:
         """Where answers are kept, for messages."""
-        return self.path or (type(self.store).__name__ if self.store is not None else "memory")
+        return str(self.path or "") or (type(self.store).__name__ if self.store is not None else "memory")
 
     async def fresh(self, key: str) -> CacheEntry | None:
         """Give the answer under *key* if it is younger than ``ttl_s``; in a replay however old it is."""
@@ -93,6 +97,7 @@ _stores: dict[str, CacheStore] = {}
 _stores_lock = threading.Lock()
 
 
-def _store_at(path: str) -> CacheStore:
+def _store_at(path: str | os.PathLike[str]) -> CacheStore:
+    made = SqliteCacheStore(path)
     with _stores_lock:
-        return _stores.setdefault(path, SqliteCacheStore(path))
+        return _stores.setdefault(made.place, made)

@@ -10,7 +10,8 @@ __all__ = ["CacheEntry", "CacheStore"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
-    """A kept answer: *value* is JSON data that passed schema, guards and rules; *stored_at* is Unix time in seconds."""
+    """A kept answer: *value* is JSON data, by field name, that reads back as the very value that passed
+    schema, guards and rules; *stored_at* is Unix time in seconds."""
 
     value: Any
     stored_at: float

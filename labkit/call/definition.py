@@ -12,8 +12,9 @@ import pydantic
 
 from labkit.call.breaker import Circuit
 from labkit.call.context import Source
+from labkit.call.description import describe
 from labkit.call.fallback import Apology, RulesBased, SafeDefault, Stale
-from labkit.call.fingerprint import describe, digest
+from labkit.call.fingerprint import digest
 from labkit.call.flags import Flag, Flags
 from labkit.call.health import Health, health_of
 from labkit.call.limiter import Limiter
@@ -101,7 +102,7 @@ class Definition:
     """The parts of a ``GuardedCall``, ready to run.
 
     Args:
-        variant: Gives the definition that a set of changes makes; made once for each.
+        variant: Gives the definition that the chosen variants make, by their flags' keys; made once for each.
         is_sensitive: Input or output can hold fields that are marked.
         records: Where records go, None for nowhere.
         tally: What the call has answered with in this process.
@@ -121,7 +122,7 @@ class Definition:
     fallbacks: tuple[Seat | Stale | RulesBased | SafeDefault | Apology, ...]
     policy: Policy
     flags: Flags | None
-    variant: Callable[[tuple[str, ...]], Definition]
+    variant: Callable[[Mapping[str, str]], Definition]
     is_sensitive: bool
     records: WriteBehind | None
     tally: Tally
@@ -139,6 +140,8 @@ def define(name: str, parts: Parts) -> Definition:
     _check(name, parts)
     policy = parts.policy or Policy()
     output = OutputType(parts.output)
+    if policy.cache is not None:
+        output.check_keepable(name)
     seat = Seat.of(parts.model, policy)
     rungs = tuple(_rung(name, rung, output, policy) for rung in parts.fallbacks)
     _check_prices(name, policy, [seat, *(rung for rung in rungs if isinstance(rung, Seat))])
@@ -225,29 +228,30 @@ def _records(sink: Sink | str | None) -> WriteBehind | None:
 # --- versions and variants --------------------------------------------------------------------------------------------
 
 
-def _variants(name: str, parts: Parts, flags: Flags | None) -> Callable[[tuple[str, ...]], Definition]:
+def _variants(name: str, parts: Parts, flags: Flags | None) -> Callable[[Mapping[str, str]], Definition]:
     """Make the variants of each flag now, so that a faulty one is found now; mixtures of several when they occur."""
     made: dict[tuple[str, ...], Definition] = {}
     by_flag = flags.variants() if flags is not None else {}
+    defaults = {key: next(iter(variants)) for key, variants in by_flag.items()}
 
-    def variant(chosen: tuple[str, ...]) -> Definition:
-        if chosen not in made:
+    def variant(chosen: Mapping[str, str]) -> Definition:
+        which = {key: chosen.get(key, default) for key, default in defaults.items()}
+        if (known := tuple(which.values())) not in made:
             changes: dict[str, Any] = {"flags": {}, "sticky": None}
-            for (key, variants), name_of_variant in zip(by_flag.items(), chosen, strict=True):
-                changes |= variants[name_of_variant]
+            for key, name_of_variant in which.items():
+                changes |= by_flag[key][name_of_variant]
                 unknown = changes.keys() - {field.name for field in dataclasses.fields(Parts)}
                 if unknown:
                     raise CallInvalid(
                         f"{name}: variant {name_of_variant!r} of flag {key!r} changes {sorted(unknown)[0]!r}, "
                         "which GuardedCall does not have"
                     )
-            made[chosen] = define(name, dataclasses.replace(parts, **changes))
-        return made[chosen]
+            made[known] = define(name, dataclasses.replace(parts, **changes))
+        return made[known]
 
-    defaults = tuple(next(iter(variants)) for variants in by_flag.values())
-    for n, variants in enumerate(by_flag.values()):
+    for key, variants in by_flag.items():
         for each in variants:
-            variant((*defaults[:n], each, *defaults[n + 1 :]))
+            variant({key: each})
     return variant
 
 

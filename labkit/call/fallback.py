@@ -47,7 +47,12 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class SafeDefault:
-    """Serves one fixed value, checked against the output type when the call is made: the rung that cannot fail."""
+    """Serves one fixed value, checked against the output type when the call is made: the rung that cannot fail.
+
+    Args:
+        value: An instance of the output type, or JSON data for one.
+        message: What the person who waits may be told.
+    """
 
     value: Any
     message: str | None = field(
@@ -148,7 +153,7 @@ async def _try(
         entry = await cache.stale(key) if cache is not None and key is not None else None
         if entry is None:
             return None
-        return Answer(value=output.validate(entry.value), source="stale", user_message=rung.message)
+        return Answer(value=output.restore(entry.value), source="stale", user_message=rung.message)
 
 
 def _label(rung: Rung) -> str:

@@ -107,7 +107,19 @@ async def _read(client: OpenFeatureClient, key: str, flag: Flag, default: bool |
     error = str(getattr(details.error_code, "value", details.error_code)) if details.error_code else None
     if error and details.error_message:
         error = f"{error}: {details.error_message}"
-    if isinstance(flag, Mapping) and details.value not in flag:
-        error = f"{details.value!r} is no variant of it; there are {', '.join(flag)}"
+    # What comes with an error is not the default everywhere: openfeature-sdk's async reading gives the value that it
+    # has just found to be of the wrong type.
+    error = error or _misfit(flag, details.value)
+    if error is not None:
         return FlagReading(key=key, value=default, reason="ERROR", error=error)
-    return FlagReading(key=key, value=details.value, variant=details.variant, reason=reason, error=error)
+    variant = None if details.variant is None else str(details.variant)
+    return FlagReading(key=key, value=details.value, variant=variant, reason=reason)
+
+
+def _misfit(flag: Flag, value: Any) -> str | None:
+    """Say why *value* cannot decide *flag*; a text "false" is not taken for False, nor 1 for True."""
+    if isinstance(flag, bool):
+        return None if isinstance(value, bool) else f"TYPE_MISMATCH: {value!r:.80} is neither True nor False"
+    if not isinstance(value, str):
+        return f"TYPE_MISMATCH: {value!r:.80} is no variant's name; there are {', '.join(flag)}"
+    return None if value in flag else f"{value!r:.80} is no variant of it; there are {', '.join(flag)}"

@@ -139,6 +139,13 @@ class GuardedCall(Generic[Out]):
         """JSON Schema of the output with ``$defs`` inlined; None for plain text."""
         return self._plan.output.schema
 
+    def asks_as(self, other: GuardedCall[Any]) -> bool:
+        """Say whether both ask the same model the same, so that a cache would give either the other's answers."""
+        mine, its = self._plan, other._plan
+        return mine.cache_scope == its.cache_scope and all(
+            mine.versions[part] == its.versions[part] for part in ("prompt", "context")
+        )
+
     @property
     def counts(self) -> Mapping[Firing, int]:
         """How often each source has answered in this process, and why: ``Firing(source, reason)`` -> calls."""

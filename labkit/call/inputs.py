@@ -21,9 +21,10 @@ In = TypeVar("In", bound="pydantic.BaseModel")
 # seen, and each has been used to smuggle text past a reader. The joiners U+200C and U+200D stay: Persian and emoji
 # need them.
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+    "[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
 )
-_LINE_END = re.compile(r"\r\n?")
+# A vertical tab and a form feed, which parts the pages of a document, keep words apart like any other.
+_LINE_END = re.compile("\r\n?|[\x0b\x0c]")
 _BLANKS = re.compile(r"[ \t]{2,}|\t")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
@@ -32,29 +33,43 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 class Normalization:
     """What is done to every string of an input before it is validated.
 
+    Layout is left as it is: indentation, tables, blanks at the ends of lines can all mean something.
+
     Args:
         unicode: Compose to NFC, so that equal text is equal.
-        invisible: Remove control, zero-width and bidirectional characters.
-        whitespace: Fold runs of blanks and of empty lines, strip the ends.
+        invisible: Let every line end with "\\n", and remove control, zero-width and bidirectional characters.
+        whitespace: Take off empty lines before and after a text, and blanks around a text of one line.
+        fold_blanks: Also make one blank of runs of blanks and tabs, and one empty line of several: for prose alone,
+            code and tables lose their layout.
         max_chars: Most characters of all strings together; more is refused before any work is done on them.
     """
 
     unicode: bool = True
     invisible: bool = True
     whitespace: bool = True
+    fold_blanks: bool = False
     max_chars: int = 200_000
 
 
 def normalize_text(text: str, options: Normalization) -> str:
     """Give *text* as the model should see it; the same object when there is nothing to do."""
     if options.invisible:
-        text = _LINE_END.sub("\n", text) if "\r" in text else text
-        text = _INVISIBLE.sub("", text)
+        text = _INVISIBLE.sub("", _LINE_END.sub("\n", text))
     if options.unicode and not text.isascii():
         text = unicodedata.normalize("NFC", text)
-    if options.whitespace:
-        text = _BLANK_LINES.sub("\n\n", _BLANKS.sub(" ", text)).strip()
-    return text
+    if options.fold_blanks:
+        text = _BLANK_LINES.sub("\n\n", _BLANKS.sub(" ", text))
+    return _trimmed(text) if options.whitespace else text
+
+
+def _trimmed(text: str) -> str:
+    inner = text.strip()
+    if len(inner) == len(text) or "\n" not in inner:
+        return inner
+    # the first line's indentation is that of code, and the last line may be a table's row that ends in empty cells
+    begin, end = len(text) - len(text.lstrip()), len(text.rstrip())
+    last = text.find("\n", end)
+    return text[text.rfind("\n", 0, begin) + 1 : len(text) if last == -1 else last]
 
 
 def take(input_type: type[In], given: tuple[Any, ...], fields: Mapping[str, Any]) -> Any:

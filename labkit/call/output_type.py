@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pydantic
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
-from pydantic_core import to_jsonable_python
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from labkit.call.inputs import field_errors
+from labkit.call.instances import Revalidator, equal
+from labkit.call.keeping import Keeper
 from labkit.call.repairs import Repair, RepairLevel
 from labkit.call.result import FieldError, Reason
 from labkit.call.schemas import inline_refs
@@ -18,6 +22,19 @@ from labkit.call.steps import StepFailed
 from labkit.errors import CallInvalid, OutputRejected
 
 __all__ = ["OutputType"]
+
+_NOTHING: Any = object()
+_FRACTION = re.compile(r"\d\.\d|\d[eE][-+]?\d")
+# Where reasoning might begin or end; most texts hold none of these, and are not looked at twice.
+_MARKS = ("<", "[/THINK]", "◁", "[THINK]")
+
+
+class _WithDecimals(GenerateJsonSchema):
+    """Says which numbers are a ``Decimal``; JSON Schema itself cannot tell them from a float or a text."""
+
+    def decimal_schema(self, schema: Any) -> dict[str, Any]:
+        bounds = {key: rule for key, rule in self.float_schema(schema).items() if key != "type"}
+        return {"type": "decimal", **bounds}
 
 
 class OutputType:
@@ -39,6 +56,9 @@ class OutputType:
         except (PydanticSchemaGenerationError, PydanticUserError) as error:
             raise CallInvalid(f"output={self.name}: pydantic cannot make a schema of it: {error.message}") from error
         self.schema: Mapping[str, Any] | None = None if wanted is str else inline_refs(full_schema)
+        self._read_as, self._has_decimals = self._reading_schema(full_schema)
+        self._again = Revalidator(self._adapter)
+        self.keeper = Keeper(self._adapter, self.name)
         self.allows_none = self._accepts_none()
 
     def accept(self, text: str, level: RepairLevel) -> tuple[Any, tuple[Repair, ...]]:
@@ -48,7 +68,9 @@ class OutputType:
             StepFailed: Step ``output``: no JSON in it (outcome ``parse``), or not the schema's value (``schema``).
         """
         if self.schema is None:
-            return self._checked(text), ()
+            return self._text(text)
+        if self._has_decimals and _FRACTION.search(text):
+            text = self._with_all_digits(text)
         try:
             # Nearly all answers are JSON of the right types: read and validated at once, they need no comparison.
             return self._adapter.validate_json(text, strict=True), ()
@@ -57,35 +79,156 @@ class OutputType:
                 raise self._failed(error) from error
         if (taken := self._as_pydantic_takes_it(text)) is not None:
             return taken
+        if not text.strip() and (blank := self._blank()) is not _NOTHING:
+            return blank, ()
         # Loaded for the first answer that is not quite right: a tenth of what `import labkit` may take.
-        from labkit.call.outputs import read
+        from labkit.call.outputs import pick
 
         try:
-            reading = read(text, self.schema, level)
+            reading = pick(text, self._read_as, level)
         except OutputRejected as rejected:
-            errors = tuple(FieldError(path=path, type=kind, message=said) for path, kind, said in rejected.errors)
-            raise StepFailed(
-                Reason(step="output", outcome=rejected.outcome, message=str(rejected), errors=errors)
-            ) from rejected
-        value = self._checked(reading.value)
+            raise _as_step(rejected) from rejected
+        value = self._from_data(reading.value)
         return value, reading.repairs + self._coerced(reading.value, self.dump(value))
+
+    def answer_in(self, text: str) -> tuple[str, tuple[Repair, ...]]:
+        """Give *text* without the reasoning that a model put before its answer, and what was taken off.
+
+        Raises:
+            StepFailed: Step ``output``, outcome ``parse``: there is nothing but reasoning.
+        """
+        if not any(mark in text for mark in _MARKS):
+            return text, ()
+        from labkit.call.outputs import answer_in, is_text
+
+        try:
+            return answer_in(text, is_text=self.schema is None or is_text(self.schema))
+        except OutputRejected as rejected:
+            raise _as_step(rejected) from rejected
+
+    def _text(self, text: str) -> tuple[Any, tuple[Repair, ...]]:
+        answer, taken = self.answer_in(text)
+        if not answer.strip():
+            # A provider that says nothing has not answered.
+            raise StepFailed(Reason(step="output", outcome="parse", message="the text is empty"))
+        return self._checked(answer), taken
+
+    def _blank(self) -> Any:
+        """Give what an empty text means where the type says that it may mean something."""
+        schema = self.schema or {}
+        choices = schema.get("anyOf")
+        if isinstance(choices, list) and [each.get("type") for each in choices] in (
+            ["string", "null"], ["null", "string"],
+        ):  # fmt: skip
+            return None
+        # only who wrote min_length=0 himself has asked for it
+        return "" if schema.get("type") == "string" and schema.get("minLength") == 0 else _NOTHING
+
+    def _reading_schema(self, full: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, bool]:
+        """Give the schema that texts are read by, and whether it holds decimals."""
+        if self.schema is None or not {"anyOf", "number"} <= _words_in(full):
+            return self.schema, False
+        exact = inline_refs(self._adapter.json_schema(schema_generator=_WithDecimals))
+        has_decimals = "decimal" in _words_in(exact)
+        return (exact, True) if has_decimals else (self.schema, False)
+
+    def _with_all_digits(self, text: str) -> str:
+        """Write decimals as JSON texts: of a JSON number of 17 digits pydantic would keep 16."""
+        from labkit.call.reading.align import Fault, align
+        from labkit.call.reading.json_text import EXACT
+
+        try:
+            fit = align(EXACT.decode(text), self._read_as or {}, fills=False)
+            return text if fit.repairs else json.dumps(fit.value)
+        except (ValueError, RecursionError, Fault):
+            return text
 
     def _as_pydantic_takes_it(self, text: str) -> tuple[Any, tuple[Repair, ...]] | None:
         """Whole JSON that the type accepts is nobody else's to interpret; its own validators may know more."""
         try:
+            value = self._adapter.validate_json(text)
             data = json.loads(text)
-            value = self._adapter.validate_python(data)
         except (ValueError, RecursionError):
             return None
         return value, self._coerced(data, self.dump(value))
 
-    def validate(self, value: Any) -> Any:
-        """Give *value*, JSON data or an instance, as a valid instance.
+    def validate(self, value: Any, accepted: Any = _NOTHING) -> Any:
+        """Give *value*, an instance or JSON data, as a valid instance.
+
+        An instance is looked into field by field, and is given back itself: what it would be dumped as does not matter,
+        and validators that make something else of a value are not run over it a second time.
+
+        Args:
+            accepted: A value that was accepted before: faults that it has too are not those of *value*.
 
         Raises:
             StepFailed: Step ``output``, outcome ``schema``, with every fault.
         """
-        return self._checked(self.dump(value))
+        try:
+            once = self._again.validate(value)
+        except pydantic.ValidationError as error:
+            if accepted is not _NOTHING and _faults(error) <= self._faults_of(accepted):
+                return value
+            if (restored := self._through_dump(value)) is not _NOTHING:
+                return restored
+            raise self._failed(error) from error
+        if equal(once, value):
+            return value
+        try:
+            is_settled = equal(self._again.validate(once), once)
+        except pydantic.ValidationError:
+            is_settled = True
+        return once if is_settled else value
+
+    def _faults_of(self, value: Any) -> frozenset[tuple[str, str]]:
+        try:
+            self._again.validate(value)
+        except pydantic.ValidationError as error:
+            return _faults(error)
+        return frozenset()
+
+    def _through_dump(self, value: Any) -> Any:
+        """Give what *value* is dumped as: for an object of another type, or a type that only reads its dump."""
+        try:
+            restored = self._adapter.validate_python(self.dump(value))
+        except (ValueError, TypeError, PydanticSerializationError):
+            return _NOTHING
+        if type(restored) is not type(value):
+            return restored
+        return value if equal(restored, value) else _NOTHING
+
+    def check_keepable(self, call: str) -> None:
+        """Find out whether a cache could keep values of this type.
+
+        Raises:
+            CallInvalid: It could not, with the field and the mend.
+        """
+        try:
+            self.keeper.check()
+        except CallInvalid as error:
+            raise CallInvalid(f"{call}: {error}") from error
+
+    def restore(self, form: Any) -> Any:
+        """Give the value that the keeper made *form* of.
+
+        Raises:
+            StepFailed: Step ``output``, outcome ``schema``: the type has changed since.
+        """
+        try:
+            return self.keeper.restore(form)
+        except pydantic.ValidationError as error:
+            raise self._failed(error) from error
+
+    def _from_data(self, data: Any) -> Any:
+        """Validate JSON data as JSON, where a date is a text also to a strict type."""
+        try:
+            written = to_json(data)
+        except (ValueError, PydanticSerializationError):  # half a surrogate pair
+            return self._checked(data)
+        try:
+            return self._adapter.validate_json(written)
+        except pydantic.ValidationError as error:
+            raise self._failed(error) from error
 
     def _checked(self, data: Any) -> Any:
         try:
@@ -122,7 +265,7 @@ class OutputType:
 
     def dump(self, value: Any) -> Any:
         """Give *value* as JSON data."""
-        return to_jsonable_python(value, by_alias=True)
+        return to_jsonable_python(value, by_alias=True, fallback=repr)
 
     def _accepts_none(self) -> bool:
         try:
@@ -130,3 +273,17 @@ class OutputType:
         except Exception:  # a validator of the user's own may raise what it likes on None
             return False
         return True
+
+
+def _as_step(rejected: OutputRejected) -> StepFailed:
+    errors = tuple(FieldError(path=path, type=kind, message=said) for path, kind, said in rejected.errors)
+    return StepFailed(Reason(step="output", outcome=rejected.outcome, message=str(rejected), errors=errors))
+
+
+def _faults(error: pydantic.ValidationError) -> frozenset[tuple[str, str]]:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return frozenset((".".join(map(str, each["loc"])), each["type"]) for each in found)
+
+
+def _words_in(schema: Mapping[str, Any]) -> set[str]:
+    return set(re.findall(r"\w+", json.dumps(schema, default=repr)))

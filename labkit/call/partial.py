@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from labkit.call.reading.tags import SoFar
+
 __all__ = ["NOTHING", "PartialReader", "extends"]
 
 NOTHING: Any = object()
@@ -46,6 +48,8 @@ class PartialReader:
         self._start: int | None = None
         self._shown: Any = NOTHING
         self._gave_up = False
+        self._thoughts = SoFar()
+        self._looked = 0
 
     def feed(self, text: str) -> Any:
         """Take in the next piece, and give the value as far as it can be shown, NOTHING when nothing is new."""
@@ -57,20 +61,37 @@ class PartialReader:
             return NOTHING
         whole = "".join(self._pieces)
         self._pieces, self._unread = [whole], 0
-        value = whole if self._schema is None else self._read(whole, self._schema)
+        value = self._text(whole) if self._schema is None else self._read(whole, self._schema)
         if value is NOTHING or value == self._shown:
             return NOTHING
         self._shown = value
         self._step = max(_STEP_CHARS, whole.count('"') // _QUOTES_A_CHAR)
         return value
 
+    def _text(self, whole: str) -> Any:
+        begin = self._thoughts.answer_at(whole)
+        if begin is None:
+            return NOTHING
+        if self._thoughts.meets_tag(whole, self._looked):
+            self._gave_up = True  # reasoning after all: the final reading will tell
+            return NOTHING
+        self._looked = len(whole)
+        shown = whole[begin : self._thoughts.sure_until(whole)]
+        # what stands around an answer after reasoning is no part of it
+        shown = shown.strip() if begin else shown
+        return shown or NOTHING
+
     def _read(self, whole: str, schema: Mapping[str, Any]) -> Any:
         opening = {"object": "{", "array": "["}.get(str(schema.get("type")))
         if opening is None:
             return NOTHING  # a lone number or label is shown when it is there
         if self._start is None:
-            found = whole.find(opening)
+            begin = self._thoughts.answer_at(whole)
+            found = whole.find(opening, begin) if begin is not None else -1
             if found < 0:
+                return NOTHING
+            if self._thoughts.meets_tag(whole, 0, found):
+                self._gave_up = True  # an aside in the middle: the final reading will tell
                 return NOTHING
             self._start = found
         # the digits at the end may be the beginning of a longer number
@@ -83,7 +104,7 @@ class PartialReader:
         return _open(value, schema, self._shown)
 
 
-def _open(value: Any, schema: Mapping[str, Any], before: Any) -> Any:
+def _open(value: Any, schema: Any, before: Any) -> Any:
     """Give what may be shown of a value that may still grow.
 
     Args:
@@ -106,7 +127,7 @@ def _open(value: Any, schema: Mapping[str, Any], before: Any) -> Any:
         items = before[:-1] if isinstance(before, list) else []
         last_before = before[-1] if isinstance(before, list) and before else NOTHING
         for n in range(len(items), len(value)):
-            item = schema.get("items", {})
+            item = _item_of(schema, n)
             part = _open(value[n], item, last_before) if n == len(value) - 1 else _closed(value[n], item)
             if part is NOTHING:
                 break
@@ -118,18 +139,26 @@ def _open(value: Any, schema: Mapping[str, Any], before: Any) -> Any:
     return NOTHING
 
 
-def _present(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _item_of(schema: Mapping[str, Any], n: int) -> Any:
+    """Give the schema of the item at *n*: of a tuple each has its own."""
+    first = schema.get("prefixItems", [])
+    return first[n] if n < len(first) else schema.get("items", {})
+
+
+def _present(schema: Any) -> Mapping[str, Any]:
     """Give the schema of an optional value where it is not null; of other unions nothing is known before the end."""
+    if not isinstance(schema, Mapping):  # true, which allows anything
+        return {}
     choices = schema.get("anyOf")
     if choices is None:
         return schema
-    present = [choice for choice in choices if choice.get("type") != "null"]
+    present = [choice for choice in choices if isinstance(choice, Mapping) and choice.get("type") != "null"]
     if len(present) == 1 and len(choices) == 2:
         return {**present[0], "nullable": True}
     return {}
 
 
-def _closed(value: Any, schema: Mapping[str, Any]) -> Any:
+def _closed(value: Any, schema: Any) -> Any:
     """Give a value that is complete if it fits its schema as it stands, and will not be changed by its type."""
     schema = _present(schema)
     if value is None and schema.get("nullable"):
@@ -146,7 +175,7 @@ def _closed(value: Any, schema: Mapping[str, Any]) -> Any:
         parts = {name: _closed(part, members.get(name, {})) for name, part in value.items()}
         return NOTHING if any(part is NOTHING for part in parts.values()) else parts
     if kind == "array" and isinstance(value, list):
-        items = [_closed(item, schema.get("items", {})) for item in value]
+        items = [_closed(item, _item_of(schema, n)) for n, item in enumerate(value)]
         return NOTHING if any(item is NOTHING for item in items) else items
     expected = _SIMPLE.get(str(kind))
     if expected is None or "format" in schema or not isinstance(value, expected):

@@ -22,6 +22,7 @@ from labkit.call.definition import Definition, Seat
 from labkit.call.fallback import ModelRung, Rung, answer_by_rules, climb
 from labkit.call.flight import Flights, Shared
 from labkit.call.journal import Journal
+from labkit.call.keeping import UNKEPT
 from labkit.call.record import in_notebook, record_of
 from labkit.call.redaction import hide_in_logs, secrets_in
 from labkit.call.result import Reason, Result
@@ -29,6 +30,7 @@ from labkit.call.spend import Purse
 from labkit.call.steps import StepFailed
 from labkit.call.streaming import Emit, Presenter
 from labkit.call.trip import Question, Trip
+from labkit.call.watch import kept_apart
 from labkit.errors import ReplayMissed
 from labkit.models.protocol import Usage
 
@@ -157,7 +159,7 @@ async def _read_flags(trip: Trip) -> None:
                 raise StepFailed(
                     Reason(step="model", outcome="disabled", message=f"flag {reading.key} is off ({reading.reason})")
                 )
-        chosen = tuple(str(reading.value) for reading in trip.flags if isinstance(reading.value, str))
+        chosen = {reading.key: reading.value for reading in trip.flags if isinstance(reading.value, str)}
         if chosen:
             trip.plan = trip.plan.variant(chosen)
 
@@ -184,7 +186,7 @@ async def _prepare(trip: Trip) -> Question:
         facts, notes = await context.gather(trip.plan.context, trip.given)
         trip.journal.notes.extend(notes)
     with trip.journal.step("prompt"):
-        return Question(given=trip.given, messages=trip.plan.prompt.render(trip.given, facts))
+        return Question(given=trip.given, messages=await trip.plan.prompt.arender(trip.given, facts))
 
 
 async def _cached_or_asked(trip: Trip, question: Question) -> Answer:
@@ -197,23 +199,33 @@ async def _cached_or_asked(trip: Trip, question: Question) -> Answer:
     if answer is not None:
         return answer
     if cache.replays:
+        apart = kept_apart.get()
+        which = f" ({apart})" if apart else ""
         raise ReplayMissed(
-            f"{trip.plan.name}: {cache.place} holds no answer to this question: it was never recorded, or the prompt, "
-            "model, schema or rules have changed since. Record it anew with Cache(path=..., ttl_s=math.inf) "
-            "and a model that answers."
+            f"{trip.plan.name}: {cache.place} holds no answer to this question{which}: it was never recorded, or the "
+            "prompt, model, schema or rules have changed since. Record it anew with "
+            "Cache(path=..., ttl_s=math.inf) and a model that answers."
         )
-    dump = trip.plan.output.dump
+    form: Any = UNKEPT
 
     async def lead() -> Answer:
+        nonlocal form
         led = await _ask_primary(trip, question)
-        await cache.keep(trip.key or "", dump(led.value))
+        form = trip.plan.output.keeper.form_of(led.value)
+        if form is UNKEPT:
+            trip.journal.note("the answer was not kept: what it is dumped as does not read back as an equal value")
+        else:
+            await cache.keep(trip.key or "", form)
         return led
 
-    found = await _flights.once(trip.key, lead, lambda led: dump(led.value))
-    if isinstance(found, Shared):
-        trip.journal.note("shared the answer of an identical call that was in flight")
-        return Answer(value=trip.plan.output.validate(found.value), source="cache")
-    return found
+    found = await _flights.once(trip.key, lead, lambda _: form)
+    if not isinstance(found, Shared):
+        return found
+    if found.value is UNKEPT:
+        trip.journal.note("an identical call was in flight, and its answer cannot be shared")
+        return await _ask_primary(trip, question)
+    trip.journal.note("shared the answer of an identical call that was in flight")
+    return Answer(value=trip.plan.output.restore(found.value), source="cache")
 
 
 async def _kept(trip: Trip, cache: Cache, key: str) -> Answer | None:
@@ -222,7 +234,7 @@ async def _kept(trip: Trip, cache: Cache, key: str) -> Answer | None:
         if entry is None:
             return None
         try:
-            return Answer(value=trip.plan.output.validate(entry.value), source="cache")
+            return Answer(value=trip.plan.output.restore(entry.value), source="cache")
         except StepFailed as failed:
             trip.journal.note(f"a kept answer was not used: {failed.reason.message}")
             return None
@@ -267,7 +279,7 @@ async def _fallbacks(trip: Trip) -> Answer | None:
 def _cache_key(plan: Definition, question: Question) -> str:
     """Everything an accepted answer depends on."""
     messages = [(message.role, message.content) for message in question.messages]
-    return hashlib.sha256(plan.cache_scope.encode() + to_json(messages)).hexdigest()
+    return hashlib.sha256(kept_apart.get().encode() + plan.cache_scope.encode() + to_json(messages)).hexdigest()
 
 
 def _result(trip: Trip, answer: Answer | None, reason: Reason | None) -> Result[Any]:

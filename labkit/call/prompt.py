@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,21 +12,19 @@ import jinja2
 import jinja2.meta
 import pydantic
 from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from labkit.call.result import Reason
 from labkit.call.steps import StepFailed
+from labkit.call.templates.budget import Budget, TookTooLong, TooMuch
+from labkit.call.templates.data import readable_names
+from labkit.call.templates.environment import Compiled
 from labkit.errors import CallInvalid
 from labkit.models.protocol import Message
 
 __all__ = ["Prompt"]
 
-_JINJA = ImmutableSandboxedEnvironment(
-    undefined=jinja2.StrictUndefined,
-    autoescape=False,  # a prompt is plain text; views escape what they show
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+# A rendering that takes more, some five milliseconds, goes on in a thread: the loop has other calls to serve.
+_STEPS_ON_THE_LOOP = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +36,18 @@ class Prompt:
     so ``{{ 7*7 }}`` in a ticket stays what it is. Give examples through *values*, not by formatting them into the
     template: they are data too.
 
+    A template sees data: fields, computed fields and properties by name, lists, mappings, dates; it reaches no method
+    of a model and no other object. A rendering ends by itself: at a million steps, at five million characters, and
+    at the call's deadline.
+
     Args:
         user: Template of the user message.
         system: Template of the system message, "" for none.
         values: JSON data that both templates may use; part of the fingerprint.
 
     Raises:
-        CallInvalid: A template that does not parse, with its line, or that uses a name it will not be given.
+        CallInvalid: A template that does not parse, with its line, or that uses a name it will not be given; one that
+            depends on nothing a call brings and cannot be rendered, or not within bounds.
     """
 
     user: str
@@ -74,13 +78,35 @@ class Prompt:
         for template in self._templates:
             template.check(input_type, context_names)
 
-    def render(self, value: pydantic.BaseModel, context: Mapping[str, Any]) -> tuple[Message, ...]:
+    def render(
+        self, value: pydantic.BaseModel, context: Mapping[str, Any], budget: Budget | None = None
+    ) -> tuple[Message, ...]:
         """Write the messages.
 
+        Args:
+            budget: What the rendering may take; by default what any may.
+
         Raises:
-            StepFailed: A template met something undefined or forbidden; outcome ``bug``.
+            StepFailed: A template met something undefined or forbidden, or a bound; outcome ``bug``.
         """
-        return tuple(template.render(value, context) for template in self._templates)
+        budget = Budget() if budget is None else budget
+        given = {"input": value, "context": context}
+        return tuple(template.render(given, budget) for template in self._templates)
+
+    async def arender(self, value: pydantic.BaseModel, context: Mapping[str, Any]) -> tuple[Message, ...]:
+        """Like ``render``; what takes long goes on in a thread, and ends there when this is cancelled."""
+        if all(template.fixed is not None for template in self._templates):
+            return self.render(value, context)
+        try:
+            given = {"input": value, "context": context}
+            budget = Budget(steps=_STEPS_ON_THE_LOOP)
+            return tuple([template.written(given, budget) for template in self._templates])
+        except TookTooLong:
+            budget = Budget()
+        try:
+            return await asyncio.to_thread(self.render, value, context, budget)
+        finally:
+            budget.stop()
 
 
 def _made(user: str, system: str, values: dict[str, Any]) -> Prompt:
@@ -90,19 +116,18 @@ def _made(user: str, system: str, values: dict[str, Any]) -> Prompt:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Template:
     role: Any
-    tree: nodes.Template
-    compiled: jinja2.Template
-    names: Mapping[str, Any]  # jinja's own functions, and the prompt's values
+    compiled: Compiled
     fixed: Message | None  # written once when it depends on nothing that a call brings
 
     @classmethod
     def compile(cls, role: str, source: str, values: Mapping[str, Any]) -> _Template:
         try:
-            tree = _JINJA.parse(source)
-            compiled = _JINJA.from_string(source)
+            compiled = Compiled(source, values)
         except jinja2.TemplateSyntaxError as error:
             raise CallInvalid(f"{role} template, line {error.lineno}: {error.message}") from error
-        used = jinja2.meta.find_undeclared_variables(tree)
+        except TypeError as error:
+            raise CallInvalid(f"Prompt(values=...): {error}") from error
+        used = jinja2.meta.find_undeclared_variables(compiled.tree)
         unknown = used - set(values) - {"input", "context"}
         if unknown:
             raise CallInvalid(
@@ -110,16 +135,16 @@ class _Template:
                 + "".join(f", {name!r}" for name in sorted(values))
                 + "; add it to Prompt(values={...}) or write input.<field>"
             )
-        fixed = None
-        if not {"input", "context"} & used:
-            try:
-                fixed = Message(role, compiled.render(values))  # type: ignore[arg-type]
-            except (jinja2.TemplateError, TypeError, ValueError) as error:
-                raise CallInvalid(f"{role} template: {error}") from error
-        return cls(role=role, tree=tree, compiled=compiled, names={**_JINJA.globals, **values}, fixed=fixed)
+        template = cls(role=role, compiled=compiled, fixed=None)
+        if {"input", "context"} & used:
+            return template
+        try:
+            return cls(role=role, compiled=compiled, fixed=template.render({}, Budget()))
+        except StepFailed as failed:
+            raise CallInvalid(failed.reason.message) from failed
 
     def check(self, input_type: type[pydantic.BaseModel], context_names: frozenset[str]) -> None:
-        for reference in self.tree.find_all(nodes.Getattr):
+        for reference in self.compiled.tree.find_all(nodes.Getattr):
             if not isinstance(reference.node, nodes.Name):
                 continue
             if reference.node.name == "input" and not _has_attribute(input_type, reference.attr):
@@ -137,18 +162,35 @@ class _Template:
                     )
                 )
 
-    def render(self, value: pydantic.BaseModel, context: Mapping[str, Any]) -> Message:
+    def render(self, given: Mapping[str, Any], budget: Budget) -> Message:
+        """Write the message.
+
+        Raises:
+            StepFailed: It cannot be; outcome ``bug``.
+        """
+        try:
+            return self.written(given, budget)
+        except TookTooLong as error:
+            raise self._failed(str(error)) from error
+
+    def written(self, given: Mapping[str, Any], budget: Budget) -> Message:
+        """Like ``render``, but lets ``TookTooLong`` through: the budget was perhaps a small one."""
         if self.fixed is not None:
             return self.fixed
         try:
-            # What Template.render does, less the copying of names for every call: a third of its time.
-            names = self.compiled.new_context({**self.names, "input": value, "context": context}, shared=True)
-            return Message(self.role, "".join(self.compiled.root_render_func(names)))
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            raise StepFailed(
-                Reason(step="prompt", outcome="bug", message=f"{self.role} template: {type(error).__name__}: {error}")
-            ) from error
+            return Message(self.role, self.compiled.render(given, budget))
+        except TookTooLong:
+            raise
+        except TooMuch as error:
+            raise self._failed(str(error)) from error
+        except RecursionError as error:
+            raise self._failed("it is nested too deeply to be written") from error
+        except Exception as error:  # a property that a template reads may raise whatever it likes
+            raise self._failed(f"{type(error).__name__}: {error}") from error
+
+    def _failed(self, said: str) -> StepFailed:
+        return StepFailed(Reason(step="prompt", outcome="bug", message=f"{self.role} template: {said}"))
 
 
 def _has_attribute(input_type: type[pydantic.BaseModel], name: str) -> bool:
-    return name in input_type.model_fields or name in input_type.model_computed_fields or hasattr(input_type, name)
+    return name in readable_names(input_type) or input_type.model_config.get("extra") == "allow"

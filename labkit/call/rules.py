@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic_core import to_jsonable_python
 
+from labkit.call.instances import differences
 from labkit.call.output_type import OutputType
 from labkit.call.repairs import Repair
 from labkit.call.result import Reason
@@ -116,12 +117,14 @@ async def apply_rules(
         if verdict is None and not output.allows_none:
             raise _failed("bug", f"rule {name_of(rule)} returned None: return the value, changed or not, or Reject")
         try:
-            checked = output.validate(verdict)
+            checked = output.validate(verdict, accepted=value)
         except StepFailed as broken:
             raise _failed(
                 "bug", f"rule {name_of(rule)} made a value that the schema rejects: {broken.reason.message}"
             ) from broken
         changes = _changes(output.dump(value), output.dump(checked), "")
+        if not changes:  # what is never dumped, a secret, has changed: that it was is said, and no more
+            changes = [(path, None, None) for path in differences(value, checked)]
         fixes += [Repair(kind="rule", path=path, before=b, after=a, by=name_of(rule)) for path, b, a in changes]
         value = checked
     return value, tuple(fixes)

@@ -155,6 +155,8 @@ def dropped() -> int:
 def _at_exit() -> None:
     if not flush(_EXIT_WAIT_S):
         log.warning("the process ends with call records unwritten: a sink took longer than %g s", _EXIT_WAIT_S)
+    if lost := dropped():  # the log has heard of some of them, not of how many there were in the end
+        log.warning("the process ends, and %d of its call records were dropped", lost)
 
 
 def _watch_sigterm() -> None:

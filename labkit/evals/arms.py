@@ -10,6 +10,7 @@ from labkit.errors import RunsDiffer
 from labkit.evals.compare import Comparison, compare
 from labkit.evals.runs import EvalRun
 from labkit.evals.stats import holm
+from labkit.extras import needs
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,7 +32,8 @@ class Arms:
 
     def frame(self) -> DataFrame:
         """Give one row for each arm but the first."""
-        import pandas as pd
+        with needs("pandas", "a frame of comparisons"):
+            import pandas as pd
 
         return pd.DataFrame(
             [

@@ -22,8 +22,34 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+_GAP = re.compile(r"[\s,]*")
+# Possessive: what begins as an escape is one, and a text of backslashes takes no longer than another.
+_PART = re.compile(r'"(?P<quoted>(?:\\["\\]|""|[^"])*+)"\s*+(?=,|\Z)|(?P<plain>[^",][^,]*+)')
+_ESCAPED = re.compile(r'\\(["\\])|""')
+
+
+def _parted(text: str) -> list[str]:
+    """Part a text at its commas, as promptfoo does: one within double quotes belongs to its part."""
+    parts = []
+    at = _gap(text, 0)
+    while at < len(text):
+        found = _PART.match(text, at)
+        if found is None:
+            said = text[at : at + 40]
+            raise ValueError(f"{said!r}: the quote is not closed, or something stands between it and the comma")
+        quoted = found["quoted"]
+        parts.append(found["plain"].strip() if quoted is None else _ESCAPED.sub(lambda each: each[1] or '"', quoted))
+        at = _gap(text, found.end())
+    return parts
+
+
+def _gap(text: str, at: int) -> int:
+    found = _GAP.match(text, at)
+    return at if found is None else found.end()
+
+
 def _texts(value: Any) -> list[str]:
-    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    parts = _parted(value) if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)) or not parts:
         raise ValueError("give a list of texts to look for")
     return [_text(part) for part in parts]
@@ -135,6 +161,21 @@ class Case(BaseModel):
     cluster: str | None = None
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     checks: tuple[Check, ...] = ()
+
+    @field_validator("id", "cluster", "tags", mode="before")
+    @classmethod
+    def _is_named_by_a_number(cls, given: Any) -> Any:
+        """Take whole numbers as names: ids in files often are."""
+        if isinstance(given, (list, tuple)):
+            return tuple(cls._is_named_by_a_number(each) for each in given)
+        return str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+
+    @field_validator("id")
+    @classmethod
+    def _can_be_seen(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("holds blanks alone: give the case a name that can be read")
+        return text
 
     @field_validator("id", "cluster")
     @classmethod

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +14,7 @@ from pydantic import ValidationError
 
 from labkit.call.fingerprint import digest
 from labkit.call.guarded import GuardedCall
-from labkit.errors import DatasetInvalid, MissingDependency
+from labkit.errors import DatasetInvalid
 from labkit.evals.case import Case
 from labkit.evals.fit import fit_faults, read_as_fields
 from labkit.evals.formats.choose import entries_of, read_rows
@@ -21,6 +23,7 @@ from labkit.evals.formats.tables import rows_of_frame
 from labkit.evals.formats.writing import write_rows
 from labkit.evals.messy import MessyKind, messy_cases
 from labkit.evals.promotion import promoted
+from labkit.extras import needs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Dataset"]
 
 _MAX_FAULTS = 20
+
+_log = logging.getLogger("labkit.evals")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,17 +72,18 @@ class Dataset:
         A row in labkit's words has the fields of ``Case``; in a table, the columns ``id``, ``input.<field>``,
         ``expected.<field>`` (or ``expected``), ``tags`` (in a CSV separated by ";"), ``note``, ``cluster``, ``weight``,
         and ``<name>:json`` for any of them as JSON. promptfoo's tests, OpenAI evals' samples and Inspect's logs and
-        samples are read as ``labkit.evals.formats`` says.
+        samples are read as ``labkit.evals.formats`` says; theirs that have no id are named after what they ask, and
+        of those that are the same the second is left out, which is logged.
 
         Args:
-            path: Ends in .jsonl, .json, .yaml, .yml, .csv or .parquet.
+            path: Ends in .jsonl, .json, .yaml, .yml, .csv, .tsv or .parquet.
             call: Also check every case against this call, see ``labkit.evals.fit``. The cells of a CSV that it expects
                 to be numbers, lists and so on are then read as such.
             format: Whose words the file is in; None: what the file itself, its columns or its first row say.
 
         Raises:
-            DatasetInvalid: All faults of the file, by line: broken rows, missing fields, ids that appear twice, what
-                this call would refuse or never answer, assertions that are not evaluated here.
+            DatasetInvalid: All faults of the file, by line: broken rows, missing fields, ids and keys that appear
+                twice, what this call would refuse or never answer, assertions that are not evaluated here.
             MissingDependency: YAML needs PyYAML, Parquet pyarrow.
         """
         path = Path(path)
@@ -142,10 +148,8 @@ class Dataset:
         Raises:
             MissingDependency: pandas is not installed.
         """
-        try:
+        with needs("pandas", "a frame of cases"):
             import pandas as pd
-        except ImportError as error:
-            raise MissingDependency("pandas", extra="lab", purpose="a frame of cases") from error
 
         flat = all(isinstance(case.expected, dict) or case.expected is None for case in self.cases)
         rows = []
@@ -172,14 +176,20 @@ class Dataset:
         frame["hash"] = [case.hash for case in self.cases]
         return frame
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, *, for_spreadsheets: bool = False) -> None:
         """Write the cases to JSON Lines, CSV or Parquet; ``load`` gives the same cases back.
+
+        Args:
+            path: Ends in .jsonl, .csv or .parquet.
+            for_spreadsheets: A CSV for people to open: a "'" goes before each cell that a spreadsheet would take for
+                a formula. Such a file does not give the same cases back.
 
         Raises:
             DatasetInvalid: Another ending, or a value that JSON does not have.
             MissingDependency: Parquet needs pyarrow.
         """
-        write_rows([case.model_dump(exclude_defaults=True) for case in self.cases], Path(path))
+        rows = [case.model_dump(exclude_defaults=True) for case in self.cases]
+        write_rows(rows, Path(path), for_spreadsheets=for_spreadsheets)
 
     # --- one from another ---------------------------------------------------------------------------------------------
 
@@ -280,6 +290,11 @@ def _admitted(
         except ValidationError as error:
             faults.append((entry.number, f"{entry.where}: {_said(error)}"))
             continue
+        if entry.is_named_here and (first := cases.get(case.id)) is not None:
+            if first == case:
+                _log.warning("%s asks what %s does, and is left out", entry.where, places[case.id])
+                continue
+            case = case.model_copy(update={"id": _numbered(case.id, cases)})
         if (first := cases.get(case.id)) is not None:
             mend = "remove one: they ask the same." if first.hash == case.hash else "rename one."
             said = f"case id {case.id!r} appears twice (first in {places[case.id]}). Pairing needs unique ids: {mend}"
@@ -296,6 +311,11 @@ def _admitted(
     if not cases:
         raise DatasetInvalid(f"{source} holds no case: give at least one")
     return list(cases.values())
+
+
+def _numbered(name: str, taken: Mapping[str, Any]) -> str:
+    """Tell a case apart that asks the same as another and says something else of it."""
+    return next(found for n in count(2) if (found := f"{name}-{n}") not in taken)
 
 
 def _said(error: ValidationError) -> str:

@@ -11,16 +11,16 @@ import platform
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labkit.call.guarded import GuardedCall
 from labkit.call.health import circuits
 from labkit.call.record import now
 from labkit.call.result import Result
-from labkit.call.watch import before_request
-from labkit.errors import RunStopped
+from labkit.call.watch import before_request, kept_apart
+from labkit.errors import RunStopped, StoreError, StoreGone
 from labkit.evals.case import Case
 from labkit.evals.pacing import AdaptiveLimit, Pacer, Rate
 from labkit.evals.progress import Count, Progress
@@ -29,7 +29,10 @@ from labkit.evals.scorers.score import Scorer, ascore_case
 from labkit.evals.stored import stored
 from labkit.store.facts import Fact
 from labkit.store.journal import Journal
-from labkit.store.runs import RequestStart, RunStore
+from labkit.store.units import RequestStart
+
+if TYPE_CHECKING:
+    from labkit.store.runs import RunStore
 
 __all__ = [
     "FIRST_WAIT_S",
@@ -62,12 +65,23 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One case and repeat for one arm, and its position in that arm's plan."""
+    """One case and repeat for one arm, and its position in that arm's plan.
+
+    Args:
+        twin: How many arms before this one ask the model the same.
+    """
 
     arm: int
     position: int
     case: Case
     repeat: int
+    twin: int = 0
+
+    @property
+    def apart(self) -> str:
+        """What keeps its answers from being those of another unit that asks the same; "" for the first to ask."""
+        twin = f"arm {self.twin + 1} of its kind" if self.twin else ""
+        return ", ".join(part for part in (f"repeat {self.repeat}" if self.repeat else "", twin) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,17 +181,22 @@ class Crew:
         journals = [self.store.journal(run_id) for run_id in self.run_ids]
         try:
             yield journals
+        except StoreGone as failure:
+            raise StoreGone(f"run {self.group!r} stopped: {failure}. Evaluate anew") from failure
         except BaseException as failure:
-            for run_id in self.run_ids:
-                self.store.pause(run_id, self._count.elapsed_s())
             said = (
                 f"{self._count.done} of {self._count.total} cases are stored: go on with "
                 f"evaluate(..., resume={self.group!r})"
             )
+            # a store that fails may not keep the time, either: that is not the news
+            with suppress(StoreError) if isinstance(failure, StoreError) else nullcontext():
+                for run_id in self.run_ids:
+                    self.store.pause(run_id, self._count.elapsed_s())
             if isinstance(failure, RunStopped):
                 raise RunStopped(f"{failure}. {said}") from failure
-            failure.add_note(said)
-            raise
+            named = StoreError(f"run {self.group!r}: {failure}") if isinstance(failure, StoreError) else failure
+            named.add_note(said)
+            raise named from failure.__cause__
         finally:
             for journal in journals:
                 await journal.close()
@@ -207,6 +226,7 @@ class Crew:
         try:
             for unit in waiting:
                 sent = 0
+                kept_apart.set(unit.apart)  # for judges as well: what they keep is a repeat's own, too
                 self.spent.enter(self.calls[unit.arm].model)
                 try:
                     result = await self._patiently(unit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -17,9 +16,13 @@ from labkit.call.inputs import validate
 from labkit.call.result import FieldError
 from labkit.call.steps import StepFailed
 from labkit.evals.case import Case
+from labkit.evals.formats.strict_json import loads
 from labkit.evals.scorers.match import alternatives
 
 __all__ = ["fit_faults", "read_as_fields"]
+
+# As spreadsheets write them.
+_BOOLEANS = {"TRUE": "true", "True": "true", "FALSE": "false", "False": "false"}
 
 _log = logging.getLogger("labkit.evals")
 
@@ -58,7 +61,7 @@ def read_as_fields(expected: Any, call: GuardedCall[Any]) -> Any:
     for name, cell in expected.items():
         if isinstance(cell, str) and _misfits(model, {name: cell}):
             try:
-                value = json.loads(cell)
+                value = loads(_BOOLEANS.get(cell.strip(), cell))
             except (ValueError, RecursionError):
                 continue
             if not _misfits(model, {name: value}):

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from labkit.errors import MissingDependency, StoreError, TooFewCases
+from labkit.errors import StoreError, TooFewCases
 from labkit.evals.stats import Interval, wilson
 from labkit.evals.stats.drift import Drift, DriftPoint, ewma_chart
-from labkit.store.runs import RunStore, StoredRun
+from labkit.evals.stored import about_of
+from labkit.extras import needs
+from labkit.store.opening import StoreLike, opened
+from labkit.store.units import StoredRun
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from labkit.store.runs import RunStore
 
 __all__ = ["RATES", "History", "Point", "history"]
 
@@ -195,17 +200,26 @@ class History:
         Raises:
             MissingDependency: pandas is not installed.
         """
-        try:
+        with needs("pandas", "a frame of runs"):
             import pandas as pd
-        except ModuleNotFoundError as error:
-            raise MissingDependency("pandas", extra="lab", purpose="a frame of runs") from error
 
         return pd.DataFrame([_record(point) for point in self.points]).set_index("run_id")
 
     def text(self) -> str:
         """Give the history for a terminal: a line for each run, what changed at its end, then whether it drifts."""
         rows: list[tuple[str, ...]] = [
-            ("run", "started", "cases", "passed", "95% interval", "schema", "fallback", "p95", "cost a call", "changed")
+            (
+                "run",
+                "started (UTC)",
+                "cases",
+                "passed",
+                "95% interval",
+                "schema",
+                "fallback",
+                "p95",
+                "cost a call",
+                "changed",
+            )
         ]
         rows += [tuple(_printable(cell) for cell in _cells(point)) for point in self.points]
         widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
@@ -227,11 +241,11 @@ class History:
         return "; nothing had changed by then"
 
 
-def history(name: str, *, store: str | RunStore | None = None, last: int | None = None) -> History:
+def history(name: str, *, store: StoreLike = None, last: int | None = None) -> History:
     """Give the finished runs of the call *name*.
 
     Args:
-        store: As for ``evaluate``.
+        store: As for ``evaluate``; it is only read.
         last: Only so many, the latest; at least 1.
 
     Raises:
@@ -240,21 +254,17 @@ def history(name: str, *, store: str | RunStore | None = None, last: int | None 
     """
     if last is not None and last < 1:
         raise ValueError(f"last={last} runs are no history: give 1 or more, or leave it out for all")
-    kept = store if isinstance(store, RunStore) else RunStore(store)
-    try:
+    with opened(store, reading=True) as kept:
         headings = kept.headings(call=name)
         runs = [run for run in reversed(headings) if run.finished_at is not None]
         if not runs:
             raise _no_runs(kept, name, len(headings))
         baseline = kept.baseline(name)
-    finally:
-        if kept is not store:
-            kept.close()
     points = [
         Point(
             run_id=run.run_id,
             started_at=run.started_at,
-            model=run.about["model"],
+            model=about_of(run)["model"],
             repeats=run.about.get("repeats", 1),
             summary=run.summary or {},
             changes=_changes(before, run) if before is not None else (),

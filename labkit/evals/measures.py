@@ -11,6 +11,7 @@ from labkit.errors import TooFewCases
 from labkit.evals.contrast import Contrast, PrimaryTest, Verdict, contrast
 from labkit.evals.pairing import Paired
 from labkit.evals.stats import Interval, paired_t, quantile_interval
+from labkit.extras import needs
 from labkit.store.facts import percentile
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ def _mean_of_all(costs: Column) -> float | None:
 
 def _paired(pairs: Paired, a: Column, b: Column) -> Interval | None:
     """The 95% interval of the mean of b - a over the cases that both know; None where no spread can be estimated."""
-    import numpy as np
+    with needs("numpy", "a comparison"):
+        import numpy as np
 
     known = ~(np.isnan(a) | np.isnan(b))
     clusters: Any = None

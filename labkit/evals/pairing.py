@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.errors import RunsDiffer
 from labkit.evals.runs import EvalRun
+from labkit.extras import needs
 from labkit.store.facts import Fact
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def _nothing_shared(a: EvalRun, b: EvalRun, changed: Sequence[str]) -> str:
 
 
 def _side(facts: Sequence[Fact], index: dict[str, int]) -> Side:
-    import numpy as np
+    with needs("numpy", "a comparison"):
+        import numpy as np
 
     of_shared = [fact for fact in facts if fact.case_id in index]
     case = np.fromiter((index[fact.case_id] for fact in of_shared), dtype=np.int64, count=len(of_shared))

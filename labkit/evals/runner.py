@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from labkit.call.bridge import run_sync
 from labkit.call.fingerprint import digest
@@ -21,8 +21,12 @@ from labkit.evals.pacing import Rate
 from labkit.evals.progress import Progress, progress_for
 from labkit.evals.runs import EvalRun, Row, fact_of
 from labkit.evals.scorers.score import Scorer, as_scorer, scorer_hash
-from labkit.evals.stored import StoredRows, planned, row_of
-from labkit.store.runs import RunStore, StoredRun
+from labkit.evals.stored import StoredRows, about_of, planned, rows_in
+from labkit.store.opening import StoreLike, run_store
+from labkit.store.units import StoredRun
+
+if TYPE_CHECKING:
+    from labkit.store.runs import RunStore
 
 __all__ = ["aevaluate", "evaluate", "load_run"]
 
@@ -36,7 +40,7 @@ class _Options:
     scorers: Scores
     concurrency: int
     repeats: int
-    store: str | RunStore | None
+    store: StoreLike
     run_id: str | None
     resume: str | None
     rate: Rate | None
@@ -60,7 +64,7 @@ class Options(TypedDict, total=False):
     scorers: Scores
     concurrency: int
     repeats: int
-    store: str | RunStore | None
+    store: StoreLike
     run_id: str | None
     resume: str | None
     rate: Rate | None
@@ -81,7 +85,7 @@ def evaluate(
     scorers: Scores = (),
     concurrency: int = 8,
     repeats: int = 1,
-    store: str | RunStore | None = None,
+    store: StoreLike = None,
     run_id: str | None = None,
     resume: str | None = None,
     rate: Rate | None = None,
@@ -101,8 +105,10 @@ def evaluate(
         dataset: What it is asked.
         scorers: Scorers, or functions of (case, result) that give a bool or a number in [0, 1].
         concurrency: Most cases in flight. Fewer are while the provider answers 429 (not with *engine*).
-        repeats: Times each case is asked.
-        store: A store or its URL; None: what LABKIT_STORE says, else ``labkit.db`` in the working directory.
+        repeats: Times each case is asked. A repeat is never answered from what the call's cache kept of another, nor
+            an arm from what it kept of an arm before it; what it kept of the same repeat in an earlier run counts.
+        store: A store, its URL (``sqlite:///runs.db``, four slashes before an absolute path), or the path of its file;
+            None: what LABKIT_STORE says, else ``labkit.db`` in the project's folder, see ``labkit.store.places``.
         run_id: One of your own, which must be new; None makes one.
         resume: A run that was not finished: what has no row yet is asked.
         rate: What the provider allows a minute.
@@ -144,7 +150,7 @@ async def aevaluate(
     scorers: Scores = (),
     concurrency: int = 8,
     repeats: int = 1,
-    store: str | RunStore | None = None,
+    store: StoreLike = None,
     run_id: str | None = None,
     resume: str | None = None,
     rate: Rate | None = None,
@@ -177,7 +183,7 @@ async def _evaluate(
     hashes = {judge.name: scorer_hash(judge) for judge in judges}
     if len(hashes) < len(judges):
         raise ValueError("two scorers have the same name: rename one, their scores could not be told apart")
-    kept = options.store if isinstance(options.store, RunStore) else RunStore(options.store)
+    kept = run_store(options.store)
     try:
         group = options.resume if options.resume is not None else options.run_id or ""
         run_ids = [group if isinstance(call, GuardedCall) else f"{group}/{name}" for name in names]
@@ -189,8 +195,9 @@ async def _evaluate(
             _begun(kept, headings, dataset, options.repeats) if options.resume is None else _resumed(kept, headings)
         )
         # case by case over the arms: whatever the hour does to the provider, it does to all of them
+        twins = _twins(arms)
         units = [
-            Unit(arm=n, position=position, case=case, repeat=repeat)
+            Unit(arm=n, position=position, case=case, repeat=repeat, twin=twins[n])
             for case in dataset
             for repeat in range(options.repeats)
             for n, run in enumerate(started)
@@ -221,14 +228,24 @@ async def _evaluate(
             kept.close()
 
 
-def load_run(run_id: str, *, store: str | RunStore | None = None) -> EvalRun:
+def _twins(arms: Sequence[GuardedCall[Any]]) -> list[int]:
+    """Count for each arm those before it that ask the same: their answers could be kept, and given again as its own."""
+    return [sum(arm.asks_as(other) for other in arms[:n]) for n, arm in enumerate(arms)]
+
+
+def load_run(run_id: str, *, store: StoreLike = None) -> EvalRun:
     """Open a finished run. Its rows are read when they are looked at; values of their results are JSON data.
 
+    Args:
+        run_id: All of it, or its end as comparisons print it, "035004-39a14f".
+        store: As for ``evaluate``; it is only read.
+
     Raises:
-        StoreError: There is no such run, or it was not finished.
+        StoreError: There is no such run, or it was not finished, or it is damaged.
     """
-    kept = store if isinstance(store, RunStore) else RunStore(store)
+    kept = run_store(store, reading=True)
     try:
+        run_id = kept.find(run_id)
         heading, facts = kept.heading(run_id), kept.facts(run_id)
         if heading.finished_at is None:
             total = len(kept.units(run_id))
@@ -329,9 +346,8 @@ def _finished(kept: RunStore, run: _Started, asked: Asked, arm: int) -> EvalRun:
     run_id = run.heading.run_id
     rows = dict(asked.rows[arm])
     if run.done:  # part of it was asked in another process
-        for position, each in enumerate(kept.answers(run_id)):
+        for position, row in enumerate(rows_in(kept, run_id)):
             if position not in rows:
-                row = row_of(*each)
                 rows[position] = (row, fact_of(row))
     found = [rows[position] for position in sorted(rows)]
     whole = _run(kept.heading(run_id), [row for row, _ in found], kept.unaccounted(run_id))
@@ -339,7 +355,7 @@ def _finished(kept: RunStore, run: _Started, asked: Asked, arm: int) -> EvalRun:
 
 
 def _run(heading: StoredRun, rows: Sequence[Row], unaccounted: int) -> EvalRun:
-    about = heading.about
+    about = about_of(heading)
     return EvalRun(
         run_id=heading.run_id,
         call=heading.call,

@@ -18,11 +18,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from labkit.call.result import Result
-from labkit.call.watch import before_request
-from labkit.errors import MissingDependency, RunStopped
-from labkit.evals.case import Case
+from labkit.call.watch import before_request, kept_apart
+from labkit.errors import RunStopped
 from labkit.evals.crew import FIRST_WAIT_S, LONGEST_WAIT_S, Unit, answered, is_away, stop_without_access
 from labkit.evals.runs import Row
+from labkit.extras import needs
 
 if TYPE_CHECKING:
     from labkit.evals.crew import Crew
@@ -41,11 +41,9 @@ async def ask_on_dask(crew: Crew, units: Sequence[Unit], client: Any) -> None:
         ValueError: An asynchronous client of another event loop.
         RunStopped: As ``Crew.run``.
     """
-    try:
+    with needs("distributed", "evaluate(engine=...)"):
         import cloudpickle
         from distributed import Client
-    except ModuleNotFoundError as error:
-        raise MissingDependency("distributed", extra="dask", purpose="evaluate(engine=...)") from error
     if not isinstance(client, Client):
         raise ValueError(f"engine={type(client).__name__}: give a dask.distributed.Client, or None")
     if getattr(client, "_asynchronous", False) and not client.asynchronous:
@@ -115,9 +113,7 @@ async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes, sen
         charges = [await crew.pacer.turn() for _ in shard] if crew.pacer is not None else []
         for unit in shard:
             await crew.note(unit, sent[unit.position] + 1)
-        future = client.submit(
-            _ask, payload, [(unit.position, unit.case, unit.repeat) for unit in shard], retries=_RETRIES, pure=False
-        )
+        future = client.submit(_ask, payload, shard, retries=_RETRIES, pure=False)
         try:
             found = await future if client.asynchronous else await _fetched(future)
         except BaseException:
@@ -160,11 +156,11 @@ async def _fetched(future: Any) -> Any:
     return await asyncio.to_thread(future.result)
 
 
-async def _ask(payload: bytes, units: Sequence[tuple[int, Case, int]]) -> list[tuple[Row, int]]:
+async def _ask(payload: bytes, units: Sequence[Unit]) -> list[tuple[Row, int]]:
     """What a worker does: ask and score every unit of a shard at once."""
     call, judges = _loaded(payload)
 
-    async def one(position: int, case: Case, repeat: int) -> tuple[Row, int]:
+    async def one(unit: Unit) -> tuple[Row, int]:
         sent = 0
 
         async def count(_: str) -> None:
@@ -172,11 +168,11 @@ async def _ask(payload: bytes, units: Sequence[tuple[int, Case, int]]) -> list[t
             sent += 1
 
         before_request.set(count)  # of this task only
-        result: Result[Any] = await call.acall(case.input)
-        unit = Unit(arm=0, position=position, case=case, repeat=repeat)
+        kept_apart.set(unit.apart)
+        result: Result[Any] = await call.acall(unit.case.input)
         return await answered(unit, result, judges), sent
 
-    return list(await asyncio.gather(*(one(*unit) for unit in units)))
+    return list(await asyncio.gather(*(one(unit) for unit in units)))
 
 
 @lru_cache(maxsize=8)

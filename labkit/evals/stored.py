@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
@@ -15,10 +15,14 @@ from labkit.call.result import Result
 from labkit.evals.case import Case
 from labkit.evals.runs import Row
 from labkit.evals.scorers.score import Score
+from labkit.store.damage import UNREADABLE, damage
 from labkit.store.facts import Fact
-from labkit.store.runs import PlannedUnit, RunStore, StoredAnswer, StoredRow
+from labkit.store.units import PlannedUnit, StoredAnswer, StoredRow, StoredRun
 
-__all__ = ["StoredRows", "planned", "row_of", "stored"]
+if TYPE_CHECKING:
+    from labkit.store.runs import RunStore
+
+__all__ = ["StoredRows", "about_of", "planned", "rows_in", "stored"]
 
 _RESULT: TypeAdapter[Result[Any]] = TypeAdapter(Result[Any])
 _PAGE = 200
@@ -53,7 +57,41 @@ def stored(row: Row, fact: Fact, position: int, requests: int) -> StoredRow:
     )  # fmt: skip
 
 
-def row_of(repeat: int, content: str, answer: StoredAnswer) -> Row:
+_ABOUT: Mapping[str, type | tuple[type, ...]] = {
+    "model": str, "fingerprint": str, "versions": dict, "dataset": str, "dataset_hash": str, "scorers": dict,
+    "deadline_s": (int, float),
+}  # fmt: skip
+
+
+def about_of(run: StoredRun) -> Mapping[str, Any]:
+    """Give what a heading says of its run.
+
+    Raises:
+        StoreError: It is damaged.
+    """
+    for name, kind in _ABOUT.items():
+        if not isinstance(run.about.get(name), kind):
+            raise damage(run.run_id, "its heading", f"{name} is {run.about.get(name)!r}")
+    return run.about
+
+
+def rows_in(store: RunStore, run_id: str, first: int = 0, most: int | None = None) -> Iterator[Row]:
+    """Read rows of a run in the plan's order: of *most* positions from *first* on.
+
+    Raises:
+        StoreError: A row is damaged; the message names it.
+    """
+    for n, each in enumerate(store.answers(run_id, first, most)):
+        try:
+            row = _row_of(*each)
+        except UNREADABLE as error:
+            position = sorted(at for at in store.done(run_id) if at >= first)[n]
+            case_id, repeat = store.units(run_id)[position]
+            raise damage(run_id, f"case {case_id!r}, repeat {repeat}", error, where=store.url) from error
+        yield row
+
+
+def _row_of(repeat: int, content: str, answer: StoredAnswer) -> Row:
     """Give back a row; the value of its result is JSON data."""
     return Row(
         case=Case.model_validate(json.loads(content)),
@@ -97,8 +135,13 @@ class StoredRows(Sequence[Row]):
         return (self[n] for n in range(self._n))
 
     def _read(self, page: int) -> list[Row]:
+        first = page * _PAGE
         try:
-            return [row_of(*each) for each in self._store.answers(self._run_id, page * _PAGE, _PAGE)]
+            found = list(rows_in(self._store, self._run_id, first, _PAGE))
+            if len(found) < min(_PAGE, self._n - first):
+                said = f"only {len(found)} of its rows {first} to {min(first + _PAGE, self._n) - 1} are there"
+                raise damage(self._run_id, "its answers", said, where=self._store.url)
+            return found
         finally:
             if self._is_own:
                 self._store.close()  # the next look opens it again: no connection stays behind

@@ -30,7 +30,9 @@ class Exported:
 
     @property
     def install_command(self) -> str:
-        return f"pip install {shlex.quote(str(self.directory))}"
+        """It brings labkit along, in ``wheels``."""
+        wheels, directory = shlex.quote(str(self.directory / "wheels")), shlex.quote(str(self.directory))
+        return f"pip install --find-links {wheels} {directory}"
 
     @property
     def import_line(self) -> str:

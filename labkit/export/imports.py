@@ -53,6 +53,21 @@ def imported_modules(node: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in part.names)
         elif isinstance(part, ast.ImportFrom):
             yield "." * part.level + (part.module or "")
+        if _names(part) & _NEED_EMAIL_VALIDATOR:
+            yield "email_validator"
+
+
+def _names(node: ast.AST) -> set[str]:
+    match node:
+        case ast.ImportFrom(module="pydantic"):
+            return {alias.name for alias in node.names}
+        case ast.Attribute():
+            return {node.attr}
+    return set()
+
+
+# pydantic imports it when a field of the type is defined, and does not require it.
+_NEED_EMAIL_VALIDATOR = frozenset({"EmailStr", "NameEmail"})
 
 
 def local_file(module: str) -> str | None:
@@ -76,21 +91,22 @@ def local_file(module: str) -> str | None:
 
 
 def distributions_of(modules: Iterable[str]) -> list[str]:
-    """Name what must be installed for *modules*, "pandas==3.1.1", with the versions that are installed here.
+    """The distributions that *modules* come from, sorted.
 
     labkit and the standard library are left out.
     """
     providers = _providers()
-    found = set()
+    found: set[str] = set()
     for module in modules:
         root = module.partition(".")[0]
+        if root == "labkit" or root in sys.stdlib_module_names:
+            continue
         candidates = set(providers.get(root, ()))
         if len(candidates) > 1:  # a namespace such as "google" is shared by many
             wanted = module.replace(".", "/")
             candidates = {name for name in candidates if _holds(name, wanted)} or candidates
-        found |= candidates - {"labkit"} if root not in sys.stdlib_module_names else set()
-    # a local part such as "+cpu" is not on any index
-    return sorted(f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in found)
+        found |= candidates
+    return sorted(found)
 
 
 def _providers() -> Mapping[str, Sequence[str]]:

@@ -1,6 +1,6 @@
 """What two objects have in common when they were made by the same code: JSON data to compare across processes.
 
-Constants are described by value, pydantic models by JSON Schema, functions by normalized code, a guarded call by its
+Constants are described by value, pydantic models by JSON Schema, functions by their syntax tree, a guarded call by its
 versions. What was imported is named; objects of foreign classes that are no plain values are known by their type only.
 """
 
@@ -13,13 +13,14 @@ import json
 import math
 import re
 import types
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
-from labkit.call.fingerprint import operations
+from labkit.call.description import function_form
 from labkit.call.guarded import GuardedCall
 
 __all__ = ["Likeness", "first_difference"]
@@ -122,9 +123,11 @@ class Likeness:
     def _reduced(self, thing: Any, above: dict[int, int]) -> Any:
         """By what pickling would keep, which for an iterator is how far it has got."""
         try:
-            made_by = thing.__reduce_ex__(2)
-        except Exception:  # whatever a foreign __reduce_ex__ raises, the object then has no value to compare
-            return None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of iterators, which 3.14 pickles no more
+                made_by = thing.__reduce_ex__(2)
+        except Exception:  # whatever a foreign __reduce_ex__ raises, the object has no value but what it shows
+            return self._text(thing)
         if isinstance(made_by, str):
             return made_by
         # the fourth and fifth are iterators over items, which list and dict subclasses have had described above
@@ -170,20 +173,11 @@ class Likeness:
         if function.__module__ != self._module:
             return {"named": f"{function.__module__}.{function.__qualname__}"}
         return {
-            "code": self._code(function.__code__),
+            "name": function.__code__.co_name,
+            "code": function_form(function)[0],
             "defaults": self._of([function.__defaults__, function.__kwdefaults__], above),
             "closure": [self._of(_contents(cell), above) for cell in function.__closure__ or ()],
             "attributes": self._of(dict(function.__dict__), above),
-        }
-
-    def _code(self, code: types.CodeType) -> Any:
-        constants = [self._code(c) if isinstance(c, types.CodeType) else self._of(c, {}) for c in code.co_consts]
-        names = [code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars]
-        return {
-            "name": code.co_name,
-            "names": [list(n) for n in names],
-            "constants": constants,
-            "code": list(operations(code)),
         }
 
     def _name(self, cls: type) -> str:

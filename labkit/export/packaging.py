@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import keyword
+import platform
 import re
 import sys
 import tempfile
@@ -13,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from labkit.call.definition import Seat
 from labkit.call.guarded import GuardedCall
 from labkit.errors import ExportRefused
 from labkit.export.cells import Session, sessions_holding, watch
@@ -25,9 +25,11 @@ from labkit.export.imports import distributions_of, imported_modules
 from labkit.export.project import Project, files_of
 from labkit.export.refusals import refusals
 from labkit.export.rendering import LOAD, render
+from labkit.export.requirements import requirements_of
 from labkit.export.statements import Statement, statements_of
 from labkit.export.timeline import Timeline
 from labkit.export.verify import verify
+from labkit.export.wheel import runtime_wheel
 
 __all__ = ["package"]
 
@@ -83,9 +85,10 @@ def package(call: GuardedCall[Any], directory: str | Path) -> Exported:
         public=_public(call, closure, session.namespace),
         code=written.text,
         data=data,
-        requirements=[_labkit_requirement(call), *distributions_of(modules)],
+        requirements=requirements_of(call, distributions_of(modules)),
     )
-    files = files_of(project)
+    wheel, content = runtime_wheel()
+    files = {path: text.encode("utf-8") for path, text in files_of(project).items()} | {f"wheels/{wheel}": content}
     files[_MARKER] = _marker(project, files)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
@@ -199,22 +202,16 @@ def _public(call: GuardedCall[Any], closure: Closure, namespace: Mapping[str, An
     return sorted(name for name in bound if any(namespace.get(name) is thing for thing in (call.input, call.output)))
 
 
-def _labkit_requirement(call: GuardedCall[Any]) -> str:
-    plan = call._plan
-    seats = [plan.seat, *(rung for rung in plan.fallbacks if isinstance(rung, Seat))]
-    extra = "[litellm]" if any("litellm" in type(seat.client).__module__ for seat in seats) else ""
-    return f"labkit{extra}=={sys.modules['labkit'].__version__}"
-
-
-def _marker(project: Project, files: Mapping[str, str]) -> str:
+def _marker(project: Project, files: Mapping[str, bytes]) -> bytes:
     marker = {
         "call": project.call.name,
         "module": project.module,
         "fingerprint": project.call.fingerprint,
         "versions": dict(project.call.versions),
-        "files": {path: hashlib.sha256(text.encode()).hexdigest() for path, text in files.items()},
+        "measured with": {"python": platform.python_version(), **{r.name: r.version for r in project.requirements}},
+        "files": {path: hashlib.sha256(content).hexdigest() for path, content in files.items()},
     }
-    return json.dumps(marker, indent=2) + "\n"
+    return (json.dumps(marker, indent=2) + "\n").encode("utf-8")
 
 
 def _replace(target: Path, fresh: Path, *, aside: Path) -> None:
@@ -229,8 +226,8 @@ def _replace(target: Path, fresh: Path, *, aside: Path) -> None:
         raise
 
 
-def _write(files: Mapping[str, str], directory: Path) -> None:
-    for path, text in files.items():
+def _write(files: Mapping[str, bytes], directory: Path) -> None:
+    for path, content in files.items():
         file = directory / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text.encode("utf-8"))
+        file.write_bytes(content)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from labkit.call.guarded import GuardedCall
+from labkit.export.requirements import Requirement
 
 __all__ = ["Project", "files_of"]
 
@@ -23,7 +25,7 @@ class Project:
         public: Names that the package offers beside the call: its input and output models.
         code: The text of ``feature.py``.
         data: JSON text by the name that was embedded.
-        requirements: "pandas==3.1.1", labkit's own included.
+        requirements: labkit's own first.
     """
 
     module: str
@@ -32,7 +34,7 @@ class Project:
     public: Sequence[str]
     code: str
     data: Mapping[str, str]
-    requirements: Sequence[str]
+    requirements: Sequence[Requirement]
 
 
 def files_of(project: Project) -> dict[str, str]:
@@ -53,7 +55,7 @@ def files_of(project: Project) -> dict[str, str]:
 
 
 def _pyproject(project: Project) -> str:
-    requirements = "".join(f"    {json.dumps(requirement)},\n" for requirement in project.requirements)
+    requirements = "".join(f"    {json.dumps(str(requirement))},\n" for requirement in project.requirements)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     # a version of its own for every fingerprint, so that an installed package can be told from its predecessor
     return f"""\
@@ -79,12 +81,13 @@ def _readme(project: Project) -> str:
     call = project.call
     fields = ", ".join(f"{name}=..." for name in call.input.model_fields)
     versions = "\n".join(f"| {part} | `{version}` |" for part, version in call.versions.items())
+    measured = "\n".join(f"| {r.name} | {r.version} | `{r}` |" for r in project.requirements)
     return f"""\
 # {project.module}
 
 The guarded call `{call.name}`, exported from a notebook by labkit and verified against the live object.
 
-    pip install .
+    pip install --find-links wheels .
 
     from {project.module} import {project.name}
 
@@ -94,6 +97,8 @@ The guarded call `{call.name}`, exported from a notebook by labkit and verified 
 A call never raises for what a provider or a network did: look at `result.reason`, or use `result.unwrap()`.
 Model: `{call.model}`; its key comes from the provider's environment variable. Records go where `LABKIT_RECORDS` says.
 
+`wheels/` holds the labkit that the call was measured with; everything else comes from your package index.
+
 ## What it is
 
 Fingerprint `{call.fingerprint}`
@@ -101,6 +106,11 @@ Fingerprint `{call.fingerprint}`
 | part | SHA-256 |
 |---|---|
 {versions}
+
+| measured with | version | declared |
+|---|---|---|
+| Python | {platform.python_version()} | `>={sys.version_info.major}.{sys.version_info.minor}` |
+{measured}
 
 `pytest` checks that the installed package still has this fingerprint. To change the call, change the notebook and
 export it again: an edited file is not overwritten.

@@ -68,7 +68,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
             del self.nb.cells[0]
         super().papermill_execute_cells()
         cells = self.nb.cells
-        if not any(output.output_type == "error" for cell in cells for output in cell.get("outputs", ())):
+        if not any(cell.metadata["papermill"].get("exception") for cell in cells):
             self._look_for_failed_tasks()
 
     def process_message(self, message: Any, cell: Any, cell_index: int) -> Any:

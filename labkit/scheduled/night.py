@@ -61,6 +61,7 @@ def run_night(
     out: str | Path,
     *,
     parameters: Mapping[str, Any] | None = None,
+    kernel: str | None = None,
     strict: bool = False,
     watch: Watch | None = None,
 ) -> Night:
@@ -73,6 +74,7 @@ def run_night(
         notebook: Its parameter ``out``, where it has one, is set to *out*.
         out: Where it leaves gate.json, and where the executed copy goes.
         parameters: By name; they win over *out*.
+        kernel: Its name, see ``run_notebook``.
         strict: Not enough evidence is an exit code of its own.
     """
     out = Path(out).resolve()
@@ -85,9 +87,9 @@ def run_night(
 
     try:
         given = dict(parameters or {})
-        if "out" in parameters_of(notebook):
+        if "out" in parameters_of(notebook, kernel=kernel):
             given.setdefault("out", str(out))
-        run_notebook(notebook, executed, parameters=given, watch=watch)
+        run_notebook(notebook, executed, parameters=given, kernel=kernel, watch=watch)
     except NotebookFailed as failure:
         gate = _fresh_gate(out / "gate.json", began_at)
         if failure.error == "QualityRegression" and isinstance(gate, _Gate) and gate.verdict == "fail":

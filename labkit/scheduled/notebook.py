@@ -17,12 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.errors import LabkitError, MissingDependency
+from labkit.scheduled.kernel import Kernel, NoKernel, kernel_of
+from labkit.scheduled.parameters import parameter_names
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from labkit.scheduled.engine import Watch
 
 __all__ = ["NotebookFailed", "NotebookRun", "parameters_of", "run_notebook"]
 
+_log = logging.getLogger("labkit.scheduled")
 
 # Of sun_path's 104 bytes on macOS, with room for Jupyter's "-5".
 _LONGEST_SOCKET_PATH = 96
@@ -54,54 +59,57 @@ def run_notebook(
     executed: str | Path,
     *,
     parameters: Mapping[str, Any] | None = None,
+    kernel: str | None = None,
     cwd: str | Path | None = None,
     watch: Watch | None = None,
 ) -> NotebookRun:
     """Run *source* and write it, with its outputs, to *executed*; also when it fails.
 
+    A cell tagged ``raises-exception`` may raise, and the notebook goes on.
+
     Args:
         source: A notebook; where parameters are given it has a cell tagged ``parameters``.
         executed: Where the executed copy goes; its folder is made.
         parameters: By the names that the tagged cell assigns.
+        kernel: The kernel's name. None: the one that the notebook names; this Python's own where it names none, or one
+            of Python that is not here, which is logged.
         cwd: Working directory of the notebook; the caller's own by default.
-        watch: Told in a line how far an evaluation in the notebook is, and whether that is final.
+        watch: Told in a line which kernel had to stand in, how far an evaluation in the notebook is, and whether that
+            is final.
 
     Raises:
         NotebookFailed: A parameter the notebook does not have, a cell that raised, a task that failed and was
-            never awaited, cells that never ran, or no notebook.
+            never awaited, cells that never ran, no such kernel, or no notebook.
         MissingDependency: papermill is not installed.
     """
-    known = parameters_of(source)
-    import nbclient.exceptions
-    import papermill
-    from traitlets.config import Config
-
-    from labkit.scheduled.engine import ENGINE
-
     source, executed = Path(source), Path(executed)
-    parameters = dict(parameters or {})
-    unknown = sorted(parameters.keys() - set(known))
+    read = _read(source, kernel)
+    from nbclient.exceptions import DeadKernelError
+
+    from labkit.scheduled.execution import execute
+
+    unknown = sorted((parameters or {}).keys() - set(read.parameters))
     if unknown:
-        raise NotebookFailed(
-            f"{source} has no parameter {unknown[0]!r}; its cell tagged 'parameters' has {', '.join(known) or 'none'}"
-        )
+        known = ", ".join(read.parameters) or "none"
+        raise NotebookFailed(f"{source} has no parameter {unknown[0]!r}; its cell tagged 'parameters' has {known}")
     if executed.resolve() == source.resolve():
         raise NotebookFailed(f"{executed}: the executed copy would take the notebook's own place: give another folder")
+    if (missing := read.kernel.instead_of) != "":
+        said = f"{source}: its kernel {missing!r} is not here: {read.kernel.name!r}, this Python's own, runs it instead"
+        _log.warning(said) if watch is None else watch(f"{said} (another: --kernel NAME)", True)
     executed.parent.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     try:
         with _transport() as transport:
-            finished = papermill.execute_notebook(
-                str(source), str(executed), parameters=parameters, cwd=None if cwd is None else str(cwd),
-                progress_bar=False, log_output=False, engine_name=ENGINE, watch=watch,
-                config=Config({"KernelManager": transport}),
+            finished, failure = execute(
+                read.book, executed, source=source, kernel=read.kernel, parameters=parameters or {},
+                cwd=None if cwd is None else Path(cwd), watch=watch, transport=transport,
             )  # fmt: skip
-    except nbclient.exceptions.DeadKernelError as error:
+    except DeadKernelError as error:
         raise NotebookFailed(f"{source}: the kernel died (see {executed})") from error
-    except papermill.exceptions.PapermillExecutionError as error:
-        raise NotebookFailed(
-            f"{source}, cell {error.exec_count}: {error.ename}: {error.evalue} (see {executed})", error=error.ename
-        ) from error
+    if failure is not None:
+        said = f"{failure.error}: {failure.said}" if failure.said else failure.error
+        raise NotebookFailed(f"{source}, cell {failure.number}: {said} (see {executed})", error=failure.error)
     skipped = [n for n, cell in enumerate(finished.cells) if _has_code(cell) and cell.execution_count is None]
     if skipped:
         raise NotebookFailed(
@@ -124,24 +132,46 @@ def _transport() -> Iterator[dict[str, str]]:
             yield {"transport": "ipc", "ip": address}
 
 
-def parameters_of(source: str | Path) -> list[str]:
-    """Give the names that the notebook's cell tagged ``parameters`` assigns.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Notebook:
+    """A notebook as it is before it runs."""
+
+    book: NotebookNode
+    kernel: Kernel
+    parameters: list[str]
+
+
+def parameters_of(source: str | Path, *, kernel: str | None = None) -> list[str]:
+    """Give the names that the notebook's cell tagged ``parameters`` assigns, in order.
 
     Raises:
-        NotebookFailed: No notebook is there.
+        NotebookFailed: No notebook is there, its cell is not Python, or there is no kernel for it.
         MissingDependency: papermill is not installed.
     """
+    return _read(Path(source), kernel).parameters
+
+
+def _read(source: Path, kernel: str | None) -> _Notebook:
     try:
-        import papermill
+        from papermill.iorw import load_notebook_node
     except ModuleNotFoundError as error:
         raise MissingDependency("papermill", extra="lab", purpose="running a notebook") from error
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    if not Path(source).is_file():
-        raise NotebookFailed(f"{Path(source).resolve()} is not there: give the notebook's path")
+    if not source.is_file():
+        raise NotebookFailed(f"{source.resolve()} is not there: give the notebook's path")
     try:
-        return list(papermill.inspect_notebook(str(source)))
+        book = load_notebook_node(str(source))
     except Exception as error:  # nbformat raises what it likes on a file that is no notebook
         raise NotebookFailed(f"{source} cannot be read as a notebook: {' '.join(str(error).split())[:200]}") from error
+    try:
+        chosen = kernel_of(book, kernel)
+        names = parameter_names(book, chosen.name, chosen.language)
+    except NoKernel as error:
+        raise NotebookFailed(f"{source}: {error}") from error
+    except SyntaxError as error:
+        said = f"line {error.lineno}: {error.msg}"
+        raise NotebookFailed(f"{source}: its cell tagged 'parameters' is not Python: {said}") from error
+    return _Notebook(book=book, kernel=chosen, parameters=names)
 
 
 def _has_code(cell: Any) -> bool:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from labkit.errors import StoreError
+from labkit.extras import needs
 from labkit.store.batches import batches
+from labkit.store.damage import Damaged, damage, data
 from labkit.store.facts import Fact
 
 __all__ = ["flat_row", "write_rows"]
@@ -34,24 +36,35 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
     """Write *rows* to *path*, making its folder.
 
     Raises:
-        StoreError: The path ends in neither .jsonl nor .parquet; nothing is written.
+        StoreError: The path ends in neither .jsonl nor .parquet, or a row is damaged; nothing is written.
+        MissingDependency: Parquet needs pyarrow.
     """
     if path.suffix not in (".jsonl", ".parquet"):
         raise StoreError(f"{path}: an export ends in .jsonl or .parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".parquet":
-        _write_parquet(path, rows)
-        return path
-    with path.open("w", encoding="utf-8") as file:
-        for row in rows:
-            parts = {name: json.loads(row[name]) for name in ("case", "result", "scores")}
-            file.write(json.dumps(row | parts) + "\n")
+    half = path.with_name(f".{path.name}.part")
+    try:
+        (_write_parquet if path.suffix == ".parquet" else _write_lines)(half, rows)
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
     return path
 
 
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            parts = {name: data(row[name]) for name in ("case", "result", "scores")}
+            for name, part in parts.items():
+                if isinstance(part, Damaged):
+                    raise damage(row["run_id"], f"case {row['case_id']!r}, repeat {row['repeat']}, {name}", part.why)
+            file.write(json.dumps({**row, **parts}) + "\n")
+
+
 def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    import pyarrow
-    import pyarrow.parquet
+    with needs("pyarrow", "a Parquet file"):
+        import pyarrow
+        import pyarrow.parquet
 
     text, real, flag = pyarrow.string(), pyarrow.float64(), pyarrow.bool_()
     shape = pyarrow.schema(

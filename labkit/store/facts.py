@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-import json
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import sqlalchemy as sa
-
-from labkit.store import schema
-
-__all__ = ["Fact", "facts_in", "percentile", "summary_of"]
+__all__ = ["Fact", "is_summary", "percentile", "summary_of"]
 
 
 class Fact(NamedTuple):
@@ -49,43 +42,6 @@ class Fact(NamedTuple):
         return False if self.degraded else self.passed
 
 
-def facts_in(connection: sa.Connection, run_id: str) -> list[Fact]:
-    """Read each finished unit of a run in brief, in the plan's order."""
-    p, r = schema.plan.c, schema.rows.c
-    query = (
-        sa.select(
-            p.case_id, p.repeat, p.case_hash, p.tags, p.cluster, p.weight, r.status, r.source, r.passed,
-            r.degraded, r.schema_valid, r.elapsed_s, r.cost_usd,
-        )
-        .select_from(schema.rows)
-        .join(schema.plan, (p.run_id == r.run_id) & (p.position == r.position))
-        .where(r.run_id == run_id)
-        .order_by(r.position)
-    )  # fmt: skip
-    tags = _TagsOf()
-    with _no_collection():
-        return [
-            Fact(
-                case_id, repeat, case_hash, tags[text], cluster, weight, status, source,
-                None if passed is None else passed == 1, degraded == 1, valid == 1, elapsed_s, cost_usd,
-            )
-            for case_id, repeat, case_hash, text, cluster, weight, status, source, passed, degraded, valid,
-            elapsed_s, cost_usd in connection.execute(query).fetchall()
-        ]  # fmt: skip
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Hold the garbage collector: it would walk the growing list again and again, a third of the time, for nothing."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 def percentile(values: Sequence[float], q: float) -> float | None:
     """Give the smallest of *values* that at least a share *q* of them does not exceed; None without any."""
     return sorted(values)[max(0, math.ceil(q * len(values)) - 1)] if values else None
@@ -111,9 +67,14 @@ def summary_of(facts: Sequence[Fact]) -> dict[str, Any]:
     }
 
 
-class _TagsOf(dict[str, tuple[str, ...]]):
-    """Tags by their JSON text: a dataset has few different sets of them."""
+_NOT_ALWAYS = frozenset({"p50_s", "p95_s", "cost_usd"})
 
-    def __missing__(self, text: str) -> tuple[str, ...]:
-        self[text] = tuple(json.loads(text))
-        return self[text]
+
+def is_summary(data: Any) -> bool:
+    """Say whether *data*, read from a store, is what ``summary_of`` gives."""
+    if not isinstance(data, dict):
+        return False
+    return all(
+        isinstance(data.get(name, ""), int | float) or (name in _NOT_ALWAYS and data.get(name, "") is None)
+        for name in summary_of([])
+    )

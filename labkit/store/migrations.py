@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import sqlalchemy as sa
-
 from labkit.call.fingerprint import digest
+from labkit.errors import StoreError
 from labkit.store import schema
-from labkit.store.facts import facts_in, summary_of
+from labkit.store.briefs import facts_in
+from labkit.store.damage import UNREADABLE, Damaged, damage, data
+from labkit.store.facts import summary_of
+from labkit.store.sql import sa
 
 __all__ = ["MIGRATIONS"]
 
@@ -29,7 +31,9 @@ def _from_1_to_2(connection: sa.Connection) -> None:
         contents = {}
         units = []
         for unit in batch:
-            case = _data(unit["case"])
+            case = _data(unit, "case")
+            if not isinstance(case, dict):
+                raise _damage(unit, "case", f"{case!r}")
             text = json.dumps(case)
             key = digest(case)
             contents[key] = text
@@ -57,8 +61,8 @@ def _from_1_to_2(connection: sa.Connection) -> None:
             [
                 {
                     "run_id": row["run_id"], "position": row["position"], "finished_at": row["finished_at"],
-                    "worker": "", "result": json.dumps(_data(row["result"])),
-                    "scores": json.dumps(_data(row["scores"])),
+                    "worker": "", "result": json.dumps(_data(row, "result")),
+                    "scores": json.dumps(_data(row, "scores")),
                 }
                 for row in batch
             ],
@@ -72,20 +76,31 @@ def _from_1_to_2(connection: sa.Connection) -> None:
 
 
 def _facts_of_1(row: Any) -> dict[str, Any]:
-    result, scores = _data(row["result"]), _data(row["scores"])
-    verdicts = [score.get("passed") for score in scores.values()]
-    broken = any(each.get("outcome") in ("parse", "schema", "truncated") for each in result.get("attempts", ()))
-    return {
-        "run_id": row["run_id"], "position": row["position"], "status": row["status"], "source": result["source"],
-        "passed": None if not verdicts or None in verdicts else int(all(verdicts)),
-        "degraded": int(result.get("reason") is not None), "schema_valid": int(not broken),
-        "elapsed_s": result["elapsed_s"], "cost_usd": result.get("cost_usd"),
-        "requests": 0,  # version 1 did not write starts down
-    }  # fmt: skip
+    result, scores = _data(row, "result"), _data(row, "scores")
+    try:
+        verdicts = [score.get("passed") for score in scores.values()]
+        broken = any(each.get("outcome") in ("parse", "schema", "truncated") for each in result.get("attempts", ()))
+        return {
+            "run_id": row["run_id"], "position": row["position"], "status": row["status"], "source": result["source"],
+            "passed": None if not verdicts or None in verdicts else int(all(verdicts)),
+            "degraded": int(result.get("reason") is not None), "schema_valid": int(not broken),
+            "elapsed_s": result["elapsed_s"], "cost_usd": result.get("cost_usd"),
+            "requests": 0,  # version 1 did not write starts down
+        }  # fmt: skip
+    except UNREADABLE as error:
+        raise _damage(row, "result", error) from error
 
 
-def _data(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+def _data(row: Any, column: str) -> Any:
+    found = row[column]
+    found = data(found) if isinstance(found, str) else found
+    if isinstance(found, Damaged):
+        raise _damage(row, column, found.why)
+    return found
+
+
+def _damage(row: Any, column: str, why: BaseException | str) -> StoreError:
+    return damage(row["run_id"], f"case {row['case_id']!r}, repeat {row['repeat']}, {column}", why)
 
 
 def _batches(found: Any) -> Iterator[list[Any]]:

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import sqlalchemy as sa
-
 from labkit.call.record import now
-from labkit.store import schema
 
-__all__ = ["Review", "add_review", "reviews_in", "standing"]
+__all__ = ["Review", "standing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +34,6 @@ class Review:
     supersedes: str | None = None
     review_id: str = field(default_factory=lambda: secrets.token_hex(8))
     at: str = field(default_factory=now)
-
-
-def add_review(connection: sa.Connection, review: Review) -> None:
-    """Write *review*; nothing is ever changed or taken away."""
-    values = {name: getattr(review, name) for name in Review.__dataclass_fields__}
-    connection.execute(schema.reviews.insert().values(values))
-
-
-def reviews_in(connection: sa.Connection, run_id: str) -> list[Review]:
-    """Read the reviews of a run, in the order they were written."""
-    query = sa.select(schema.reviews).where(schema.reviews.c.run_id == run_id)
-    order = (schema.reviews.c.at, schema.reviews.c.review_id)
-    return [Review(**found) for found in connection.execute(query.order_by(*order)).mappings()]
 
 
 def standing(reviews: Sequence[Review]) -> list[Review]:

@@ -4,115 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from labkit.call.record import now
-from labkit.errors import StoreError
+from labkit.errors import StoreError, StoreGone
 from labkit.store import schema
 from labkit.store.batches import batches
-from labkit.store.database import open_engine
+from labkit.store.briefs import facts_in
+from labkit.store.damage import Damaged, damage
+from labkit.store.database import open_database
 from labkit.store.exports import flat_row, write_rows
-from labkit.store.facts import Fact, facts_in, summary_of
+from labkit.store.facts import Fact, is_summary, summary_of
 from labkit.store.journal import Journal
-from labkit.store.reviews import Review, add_review, reviews_in
+from labkit.store.reviews import Review
+from labkit.store.sql import insert_postgresql, insert_sqlite, sa
+from labkit.store.units import PlannedUnit, RequestStart, StoredAnswer, StoredRow, StoredRun
 
-__all__ = ["PlannedUnit", "RequestStart", "RunStore", "StoredAnswer", "StoredRow", "StoredRun"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedUnit:
-    """One case and repeat that a run will answer.
-
-    Args:
-        digest: Of *content*; runs with equal content share it in the store.
-        content: The case as JSON text.
-    """
-
-    case_id: str
-    repeat: int
-    digest: str
-    content: str
-    case_hash: str
-    tags: tuple[str, ...] = ()
-    cluster: str | None = None
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestStart:
-    """A request of a unit that is about to be sent; *n* counts within a session of the run."""
-
-    position: int
-    session: str
-    n: int
-    model: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredAnswer:
-    """A unit's whole answer; *result* and *scores* are JSON text."""
-
-    finished_at: str
-    worker: str
-    result: str
-    scores: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRow:
-    """One finished unit: its place in the plan, what comparisons need of it, and the whole answer.
-
-    Args:
-        requests: Sent for it in the session that finished it, also those whose answers were not kept.
-    """
-
-    position: int
-    status: str
-    source: str
-    passed: bool | None
-    degraded: bool
-    schema_valid: bool
-    elapsed_s: float
-    cost_usd: float | None
-    requests: int
-    answer: StoredAnswer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRun:
-    """A run's heading.
-
-    Args:
-        about: JSON data, the writer's own.
-        finished_at: None while it is not finished.
-        elapsed_s: Over its sessions that ended in order.
-        summary: See ``labkit.store.facts.summary_of``; None while it is not finished.
-    """
-
-    run_id: str
-    call: str
-    started_at: str
-    about: Mapping[str, Any]
-    finished_at: str | None = None
-    elapsed_s: float | None = None
-    summary: Mapping[str, Any] | None = None
+__all__ = ["RunStore"]
 
 
 class RunStore:
-    """Runs and baselines at one URL.
+    """Runs and baselines in one place.
+
+    Args:
+        place: ``sqlite:///runs.db`` (four slashes before an absolute path), a path, or a PostgreSQL URL; None: what
+            LABKIT_STORE says, else ``labkit.db`` in the project's folder.
+        reading: Nothing is written or made, so that the file may lie where it can only be read.
 
     Raises:
-        StoreError: The store cannot be opened; see ``open_engine``.
+        StoreError: The store cannot be opened; see ``labkit.store.database.open_database``.
     """
 
-    def __init__(self, url: str | None = None) -> None:
-        self._engine = open_engine(url)
-        self._reader = self._engine.execution_options(reads=True)
-        self.url = self._engine.url.render_as_string(hide_password=True)
+    def __init__(self, place: str | PathLike[str] | None = None, *, reading: bool = False) -> None:
+        self._db = open_database(place, reading=reading)
+        self.url = self._db.shown
 
     def begin(self, runs: Sequence[StoredRun], plan: Sequence[PlannedUnit]) -> None:
         """Write runs that share a plan, the arms of one evaluation, in one transaction.
@@ -122,7 +49,7 @@ class RunStore:
         """
         contents = {unit.digest: unit.content for unit in plan}
         try:
-            with self._engine.begin() as connection:
+            with self._db.write() as connection:
                 for batch in batches({"digest": key, "content": text} for key, text in contents.items()):
                     connection.execute(_insert_once(connection, schema.cases), batch)
                 for run in runs:
@@ -152,15 +79,22 @@ class RunStore:
         self._write(run_id, rows, [])
 
     def finish(self, run_id: str, elapsed_s: float) -> None:
-        """Mark a run as finished now, with what it came to; *elapsed_s* is added to that of its earlier sessions."""
-        summary = summary_of(self.facts(run_id))
-        with self._engine.begin() as connection:
-            connection.execute(_one(run_id).values(finished_at=now(), summary=summary))
-            connection.execute(_one(run_id).values(elapsed_s=_longer(elapsed_s)))
+        """Mark a run as finished now, with what it came to; *elapsed_s* is added to that of its earlier sessions.
+
+        Raises:
+            StoreGone: The store was deleted or replaced since it was opened, and the run with it.
+        """
+        try:
+            summary = summary_of(self.facts(run_id))
+            with self._db.write() as connection:
+                connection.execute(_one(run_id).values(finished_at=now(), summary=summary))
+                connection.execute(_one(run_id).values(elapsed_s=_longer(elapsed_s)))
+        except StoreGone as gone:
+            raise StoreGone(f"run {run_id!r} stopped: {gone}") from gone
 
     def pause(self, run_id: str, elapsed_s: float) -> None:
         """Keep the time that an unfinished session took."""
-        with self._engine.begin() as connection:
+        with self._db.write() as connection:
             connection.execute(_one(run_id).values(elapsed_s=_longer(elapsed_s)))
 
     def heading(self, run_id: str) -> StoredRun:
@@ -169,31 +103,49 @@ class RunStore:
         Raises:
             StoreError: There is no such run; the message names the latest ones.
         """
-        with self._reader.connect() as connection:
+        with self._db.read() as connection:
             found = connection.execute(sa.select(schema.runs).where(schema.runs.c.run_id == run_id)).mappings().first()
         if found is None:
             latest = ", ".join(run.run_id for run in self.headings(limit=3)) or "none"
             raise StoreError(f"{self.url} holds no run {run_id!r}; the latest are: {latest}")
-        return StoredRun(**found)
+        return self._run(found)
+
+    def find(self, run_id: str) -> str:
+        """Give the id of the run that *run_id* names: all of it, or its end as comparisons print it, "035004-39a14f".
+
+        Raises:
+            StoreError: There is no such run, or there are several; the message names them.
+        """
+        ids = schema.runs.c.run_id
+        with self._db.read() as connection:
+            if connection.execute(sa.select(ids).where(ids == run_id)).scalar() is not None:
+                return run_id
+            ends = sa.select(ids).where(ids.endswith(f"-{run_id}", autoescape=True)).order_by(ids.desc())
+            found: list[str] = list(connection.execute(ends).scalars()) if run_id else []
+        if not found:
+            return self.heading(run_id).run_id  # which says that there is none
+        if len(found) > 1:
+            raise StoreError(f"{self.url} holds {len(found)} runs {run_id!r}: give one of {', '.join(found[:10])}")
+        return found[0]
 
     def headings(self, *, call: str | None = None, limit: int | None = None) -> list[StoredRun]:
         """Give the headings of runs, latest first."""
         query = sa.select(schema.runs).order_by(schema.runs.c.started_at.desc(), schema.runs.c.run_id).limit(limit)
         if call is not None:
             query = query.where(schema.runs.c.call == call)
-        with self._reader.connect() as connection:
-            return [StoredRun(**found) for found in connection.execute(query).mappings()]
+        with self._db.read() as connection:
+            return [self._run(found) for found in connection.execute(query).mappings()]
 
     def units(self, run_id: str) -> list[tuple[str, int]]:
         """Give case id and repeat of each planned unit, in order."""
         query = sa.select(schema.plan.c.case_id, schema.plan.c.repeat)
-        with self._reader.connect() as connection:
+        with self._db.read() as connection:
             found = connection.execute(query.where(schema.plan.c.run_id == run_id).order_by(schema.plan.c.position))
             return [(case_id, repeat) for case_id, repeat in found]
 
     def done(self, run_id: str) -> set[int]:
         """Give the positions of the units that have a row."""
-        with self._reader.connect() as connection:
+        with self._db.read() as connection:
             found = connection.execute(sa.select(schema.rows.c.position).where(schema.rows.c.run_id == run_id))
             return set(found.scalars())
 
@@ -202,12 +154,12 @@ class RunStore:
         s, r = schema.starts.c, schema.rows.c
         started = sa.select(sa.func.count()).where(s.run_id == run_id).select_from(schema.starts)
         told = sa.select(sa.func.coalesce(sa.func.sum(r.requests), 0)).where(r.run_id == run_id)
-        with self._reader.connect() as connection:
+        with self._db.read() as connection:
             return int(connection.execute(started).scalar_one()) - int(connection.execute(told).scalar_one())
 
     def facts(self, run_id: str) -> list[Fact]:
         """Give each finished unit in brief, in the plan's order."""
-        with self._reader.connect() as connection:
+        with self._db.read() as connection:
             return facts_in(connection, run_id)
 
     def answers(self, run_id: str, first: int = 0, most: int | None = None) -> Iterator[tuple[int, str, StoredAnswer]]:
@@ -223,7 +175,7 @@ class RunStore:
         )
         if most is not None:
             query = query.where(a.position < first + most)
-        with self._reader.connect() as connection:
+        with self._db.read() as connection:
             for repeat, content, finished_at, worker, result, scores in connection.execute(query):
                 answer = StoredAnswer(finished_at=finished_at, worker=worker, result=result, scores=scores)
                 yield repeat, content, answer
@@ -237,7 +189,7 @@ class RunStore:
         run = self.heading(run_id)
         if run.finished_at is None:
             raise StoreError(f"run {run_id!r} is not finished: only a whole run can be a baseline")
-        with self._engine.begin() as connection:
+        with self._db.write() as connection:
             connection.execute(
                 _insert_once(connection, schema.baselines).values(call=run.call, blessed_at=now(), run_id=run_id)
             )
@@ -250,7 +202,7 @@ class RunStore:
             .order_by(schema.baselines.c.blessed_at.desc())
             .limit(1)
         )
-        with self._reader.connect() as connection:
+        with self._db.read() as connection:
             found: str | None = connection.execute(query).scalar()
         return found
 
@@ -266,13 +218,20 @@ class RunStore:
         known = {each.review_id for each in self.reviews(review.run_id)}
         if review.supersedes is not None and review.supersedes not in known:
             raise StoreError(f"run {review.run_id!r} has no review {review.supersedes!r} to supersede")
-        with self._engine.begin() as connection:
-            add_review(connection, review)
+        with self._db.write() as connection:
+            values = {name: getattr(review, name) for name in Review.__dataclass_fields__}
+            connection.execute(schema.reviews.insert().values(values))
 
     def reviews(self, run_id: str) -> list[Review]:
         """Give every review of a run, in order; ``labkit.store.reviews.standing`` leaves the superseded ones out."""
-        with self._reader.connect() as connection:
-            return reviews_in(connection, run_id)
+        query = sa.select(schema.reviews).where(schema.reviews.c.run_id == run_id)
+        query = query.order_by(schema.reviews.c.at, schema.reviews.c.review_id)
+        with self._db.read() as connection:
+            found = list(connection.execute(query).mappings())
+        for review in found:
+            if isinstance(review["expected"], Damaged):
+                raise damage(run_id, f"review {review['review_id']!r}", review["expected"].why, where=self.url)
+        return [Review(**each) for each in found]
 
     def export(self, run_id: str, path: str | Path) -> Path:
         """Write a run's rows to *path*, one a line, as JSON Lines (.jsonl) or Parquet (.parquet).
@@ -285,10 +244,13 @@ class RunStore:
         run = self.heading(run_id)
         about = {"run_id": run.run_id, "call": run.call}
         facts, answers = self.facts(run_id), self.answers(run_id)
-        return write_rows(Path(path), (flat_row(about, *each) for each in zip(facts, answers, strict=True)))
+        try:
+            return write_rows(Path(path), (flat_row(about, *each) for each in zip(facts, answers, strict=True)))
+        except ValueError as error:  # answers are missing, or a column holds what it should not
+            raise damage(run_id, "its answers", error, where=self.url) from error
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._db.close()
 
     def __enter__(self) -> RunStore:
         return self
@@ -296,8 +258,17 @@ class RunStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _run(self, found: Any) -> StoredRun:
+        """Give a heading, as whoever reads it may count on it."""
+        about, summary = found["about"], found["summary"]
+        if isinstance(about, Damaged) or not isinstance(about, dict):
+            raise damage(found["run_id"], "its heading", getattr(about, "why", f"{about!r}"), where=self.url)
+        if isinstance(summary, Damaged) or (summary is not None and not is_summary(summary)):
+            raise damage(found["run_id"], "its summary", getattr(summary, "why", f"{summary!r}"), where=self.url)
+        return StoredRun(**found)
+
     def _write(self, run_id: str, rows: Sequence[StoredRow], starts: Sequence[Mapping[str, Any]]) -> None:
-        with self._engine.begin() as connection:
+        with self._db.write() as connection:
             if starts:
                 connection.execute(_insert_once(connection, schema.starts), list(starts))
             for batch in batches(rows):
@@ -345,10 +316,5 @@ def _longer(elapsed_s: float) -> Any:
 
 def _insert_once(connection: sa.Connection, table: sa.Table) -> Any:
     """An insert that leaves a row with the same key alone; both databases write it the same way."""
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as insert_postgresql
-
-        return insert_postgresql(table).on_conflict_do_nothing()
-    from sqlalchemy.dialects.sqlite import insert as insert_sqlite
-
-    return insert_sqlite(table).on_conflict_do_nothing()
+    insert = insert_postgresql if connection.dialect.name == "postgresql" else insert_sqlite
+    return insert(table).on_conflict_do_nothing()

@@ -7,122 +7,122 @@ comparison of two runs of 100,000 rows reads megabytes, not gigabytes.
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, MetaData, SmallInteger, String, Table, Text
+from labkit.store.sql import sa
+from labkit.store.version import TABLE
 
 __all__ = [
-    "VERSION", "answers", "baselines", "call_records", "cases", "metadata", "plan", "reviews", "rows", "runs",
+    "answers", "baselines", "call_records", "cases", "metadata", "plan", "reviews", "rows", "runs",
     "starts", "versions",
 ]  # fmt: skip
 
-VERSION = 2
-"""Raised with every change of the tables; a store made by a later labkit is refused, not guessed at."""
+metadata = sa.MetaData()
 
-metadata = MetaData()
+versions = sa.Table(TABLE, metadata, sa.Column("version", sa.Integer, primary_key=True))
 
-versions = Table("labkit_version", metadata, Column("version", Integer, primary_key=True))
-
-runs = Table(
+runs = sa.Table(
     "runs",
     metadata,
-    Column("run_id", String, primary_key=True),
-    Column("call", String, nullable=False, index=True),
-    Column("started_at", String, nullable=False),
-    Column("finished_at", String),
-    Column("elapsed_s", Float),
-    Column("about", JSON, nullable=False),
-    Column("summary", JSON),
+    sa.Column("run_id", sa.String, primary_key=True),
+    sa.Column("call", sa.String, nullable=False, index=True),
+    sa.Column("started_at", sa.String, nullable=False),
+    sa.Column("finished_at", sa.String),
+    sa.Column("elapsed_s", sa.Float),
+    sa.Column("about", sa.JSON, nullable=False),
+    sa.Column("summary", sa.JSON),
 )
 
 # Content by its own hash: runs over one dataset share it.
-cases = Table("cases", metadata, Column("digest", String, primary_key=True), Column("content", Text, nullable=False))
+cases = sa.Table(
+    "cases", metadata, sa.Column("digest", sa.String, primary_key=True), sa.Column("content", sa.Text, nullable=False)
+)
 
-plan = Table(
+plan = sa.Table(
     "run_units",
     metadata,
-    Column("run_id", ForeignKey("runs.run_id"), primary_key=True),
-    Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("case_id", String, nullable=False),
-    Column("repeat", Integer, nullable=False),
-    Column("digest", ForeignKey("cases.digest"), nullable=False),
-    Column("case_hash", String, nullable=False),
-    Column("tags", Text, nullable=False),
-    Column("cluster", String),
-    Column("weight", Float, nullable=False),
-    Index("unit_of_run", "run_id", "case_id", "repeat", unique=True),
+    sa.Column("run_id", sa.ForeignKey("runs.run_id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("case_id", sa.String, nullable=False),
+    sa.Column("repeat", sa.Integer, nullable=False),
+    sa.Column("digest", sa.ForeignKey("cases.digest"), nullable=False),
+    sa.Column("case_hash", sa.String, nullable=False),
+    sa.Column("tags", sa.Text, nullable=False),
+    sa.Column("cluster", sa.String),
+    sa.Column("weight", sa.Float, nullable=False),
+    sa.Index("unit_of_run", "run_id", "case_id", "repeat", unique=True),
     sqlite_with_rowid=False,
 )
 
 # Written before a request goes out: after a crash they say what may have been billed and is not in any row.
-starts = Table(
+starts = sa.Table(
     "request_starts",
     metadata,
-    Column("run_id", ForeignKey("runs.run_id"), primary_key=True),
-    Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("session", String, primary_key=True),
-    Column("n", Integer, primary_key=True, autoincrement=False),
-    Column("started_at", String, nullable=False),
-    Column("model", String, nullable=False),
+    sa.Column("run_id", sa.ForeignKey("runs.run_id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("session", sa.String, primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("started_at", sa.String, nullable=False),
+    sa.Column("model", sa.String, nullable=False),
     sqlite_with_rowid=False,
 )
 
-rows = Table(
+rows = sa.Table(
     "run_rows",
     metadata,
-    Column("run_id", ForeignKey("runs.run_id"), primary_key=True),
-    Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("status", String, nullable=False),
-    Column("source", String, nullable=False),
-    Column("passed", SmallInteger),
-    Column("degraded", SmallInteger, nullable=False),
-    Column("schema_valid", SmallInteger, nullable=False),
-    Column("elapsed_s", Float, nullable=False),
-    Column("cost_usd", Float),
-    Column("requests", Integer, nullable=False),
+    sa.Column("run_id", sa.ForeignKey("runs.run_id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("source", sa.String, nullable=False),
+    sa.Column("passed", sa.SmallInteger),
+    sa.Column("degraded", sa.SmallInteger, nullable=False),
+    sa.Column("schema_valid", sa.SmallInteger, nullable=False),
+    sa.Column("elapsed_s", sa.Float, nullable=False),
+    sa.Column("cost_usd", sa.Float),
+    sa.Column("requests", sa.Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 
-answers = Table(
+answers = sa.Table(
     "answers",
     metadata,
-    Column("run_id", ForeignKey("runs.run_id"), primary_key=True),
-    Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("finished_at", String, nullable=False),
-    Column("worker", String, nullable=False),
-    Column("result", Text, nullable=False),
-    Column("scores", Text, nullable=False),
+    sa.Column("run_id", sa.ForeignKey("runs.run_id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("finished_at", sa.String, nullable=False),
+    sa.Column("worker", sa.String, nullable=False),
+    sa.Column("result", sa.Text, nullable=False),
+    sa.Column("scores", sa.Text, nullable=False),
 )
 
 # Append-only: a changed mind is a new review that names the one it supersedes.
-reviews = Table(
+reviews = sa.Table(
     "reviews",
     metadata,
-    Column("review_id", String, primary_key=True),
-    Column("run_id", ForeignKey("runs.run_id"), nullable=False, index=True),
-    Column("case_id", String, nullable=False),
-    Column("repeat", Integer, nullable=False),
-    Column("reviewer", String, nullable=False),
-    Column("verdict", String, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("expected", JSON),
-    Column("supersedes", String),
-    Column("at", String, nullable=False),
+    sa.Column("review_id", sa.String, primary_key=True),
+    sa.Column("run_id", sa.ForeignKey("runs.run_id"), nullable=False, index=True),
+    sa.Column("case_id", sa.String, nullable=False),
+    sa.Column("repeat", sa.Integer, nullable=False),
+    sa.Column("reviewer", sa.String, nullable=False),
+    sa.Column("verdict", sa.String, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("expected", sa.JSON),
+    sa.Column("supersedes", sa.String),
+    sa.Column("at", sa.String, nullable=False),
 )
 
-baselines = Table(
+baselines = sa.Table(
     "baselines",
     metadata,
-    Column("call", String, primary_key=True),
-    Column("blessed_at", String, primary_key=True),
-    Column("run_id", ForeignKey("runs.run_id"), nullable=False),
+    sa.Column("call", sa.String, primary_key=True),
+    sa.Column("blessed_at", sa.String, primary_key=True),
+    sa.Column("run_id", sa.ForeignKey("runs.run_id"), nullable=False),
 )
 
-call_records = Table(
+call_records = sa.Table(
     "call_records",
     metadata,
-    Column("call_id", String, primary_key=True),
-    Column("call", String, nullable=False, index=True),
-    Column("at", String, nullable=False),
-    Column("source", String, nullable=False),
-    Column("outcome", String, nullable=False),
-    Column("record", JSON, nullable=False),
+    sa.Column("call_id", sa.String, primary_key=True),
+    sa.Column("call", sa.String, nullable=False, index=True),
+    sa.Column("at", sa.String, nullable=False),
+    sa.Column("source", sa.String, nullable=False),
+    sa.Column("outcome", sa.String, nullable=False),
+    sa.Column("record", sa.JSON, nullable=False),
 )

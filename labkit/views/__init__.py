@@ -17,7 +17,7 @@ from labkit.evals.gate import GateResult
 from labkit.evals.history import History
 from labkit.evals.history import history as history_of
 from labkit.evals.runs import EvalRun
-from labkit.store.runs import RunStore
+from labkit.store.opening import StoreLike
 from labkit.views.ab import AbView
 from labkit.views.history import HistoryView
 from labkit.views.latency import LatencyView
@@ -51,7 +51,7 @@ def latency(*runs: EvalRun, budget_s: float | None = None) -> LatencyView:
     return LatencyView(runs, budget_s)
 
 
-def history(call: str | History, *, store: str | RunStore | None = None, last: int | None = None) -> HistoryView:
+def history(call: str | History, *, store: StoreLike = None, last: int | None = None) -> HistoryView:
     """Show how a call did over its runs, and what changed between them.
 
     Args:

@@ -10,6 +10,7 @@ from labkit.evals.contrast import Outcome
 from labkit.evals.measures import Difference
 from labkit.evals.pairs import Pair, Pairs
 from labkit.evals.runs import EvalRun, Row
+from labkit.extras import needs
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, chip, count, h, join, percent, seconds, usd
 from labkit.views.parts import (
@@ -74,13 +75,15 @@ class AbView(View):
 
     def frame(self) -> DataFrame:
         """Give one row per case: both outputs' status, pass, source, latency and cost."""
-        import pandas as pd
+        with needs("pandas", "a frame of pairs"):
+            import pandas as pd
 
         return pd.DataFrame([_flat(pair) for pair in self.comparison.pairs]).set_index("case_id")
 
     def figure(self) -> Figure:
         """Draw both pass rates with their intervals and the difference with its own."""
-        from matplotlib.figure import Figure
+        with needs("matplotlib", "a figure"):
+            from matplotlib.figure import Figure
 
         seen = self.comparison
         found = seen.contrast

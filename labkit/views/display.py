@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labkit.call.record import in_notebook
-from labkit.errors import MissingDependency
+from labkit.extras import needs
 from labkit.views.markup import Safe, document, h, stylesheet
 
 __all__ = ["STATIC_ROWS", "Action", "View", "live_frontend"]
@@ -151,11 +151,9 @@ def live_frontend() -> bool:
 @functools.cache
 def _live_view() -> Any:
     """The widget class, made when it is first needed: anywidget takes 0.2 s to import."""
-    try:
+    with needs("anywidget", "a live view"):
         import anywidget
         import traitlets
-    except ModuleNotFoundError as error:
-        raise MissingDependency("anywidget", extra="lab", purpose="a live view") from error
 
     static = files("labkit.views") / "static"
 

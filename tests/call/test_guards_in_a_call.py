@@ -12,7 +12,8 @@ from guard_tables import GUARDS
 from pydantic import BaseModel
 
 import labkit as lk
-from labkit.call.fingerprint import describe, digest
+from labkit.call.description import describe
+from labkit.call.fingerprint import digest
 from labkit.call.guards import ForbiddenPhrases, Language, Length, Pii, PromptLeak, Secrets, UrlAllowList, no_pii
 
 

@@ -19,7 +19,8 @@ from labkit import evals
 from labkit.errors import StoreError
 from labkit.store.facts import Fact
 from labkit.store.reviews import Review, standing
-from labkit.store.runs import PlannedUnit, RequestStart, RunStore, StoredAnswer, StoredRow, StoredRun
+from labkit.store.runs import RunStore
+from labkit.store.units import PlannedUnit, RequestStart, StoredAnswer, StoredRow, StoredRun
 
 EXACT = [evals.ExactMatch("intent")]
 

@@ -263,8 +263,6 @@ def test_parts_of_a_promptfoo_file_that_would_change_its_tests_are_refused(tmp_p
     assert "'defaultTest' is not read" in refused(write(tmp_path / "a.yaml", "defaultTest: {}\ntests: []\n"))
     assert "column '__prefix' is not read" in refused(write(tmp_path / "a.csv", "x,__prefix,__expected\n1,2,3\n"))
     assert "a mapping without" in refused(write(tmp_path / "b.yaml", "tests: file://tests.csv\n"))
-    same = refused(lines(tmp_path / "a.jsonl", {"vars": {"x": 1}}, {"vars": {"x": 1}}))
-    assert "a.jsonl:2: case id 'case-" in same and "remove one: they ask the same" in same
 
 
 # --- OpenAI evals and Inspect -----------------------------------------------------------------------------------------

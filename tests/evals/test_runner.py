@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,93 @@ def test_an_empty_dataset_is_refused():
     """There is nothing to learn from no cases."""
     with pytest.raises(DatasetInvalid, match="holds no case"):
         evals.Dataset([])
+
+
+TURNS = [GOOD, STOLEN, GOOD.replace("2", "3"), STOLEN, GOOD, STOLEN]
+
+
+def caching(tmp_path: Path, replies: list[str], **options: Any) -> tuple[lk.GuardedCall[Triage], lk.ScriptedModel]:
+    """A desk that keeps its answers in a file of the test's own."""
+    model = lk.ScriptedModel(replies)
+    return support_desk(model, policy=lk.Policy(cache=lk.Cache(path=str(tmp_path / "kept.db"), **options))), model
+
+
+@pytest.mark.parametrize("concurrency", [1, 6])
+def test_repeats_are_answers_of_their_own_also_with_a_cache(store: str, tmp_path: Path, concurrency: int):
+    """Six times the one kept answer would look like a model that never wavers."""
+    desk, model = caching(tmp_path, TURNS)
+
+    run = evals.evaluate(desk, cases(1), scorers=EXACT, repeats=6, concurrency=concurrency, store=store, progress=False)
+
+    assert len(model.requests) == 6
+    assert [row.result.source for row in run.rows] == ["model"] * 6
+    assert sorted(str(row.passed) for row in run.rows) == ["False"] * 3 + ["True"] * 3
+
+
+def test_repeats_of_the_next_run_are_those_that_were_kept(store: str, tmp_path: Path):
+    """Each its own: what was paid for is not paid for again, and production's next call finds the first."""
+    desk, model = caching(tmp_path, TURNS[:3])
+    first = evals.evaluate(desk, cases(1), repeats=3, concurrency=1, store=store, progress=False)
+
+    second = evals.evaluate(desk, cases(1), repeats=3, concurrency=1, store=store, progress=False)
+    single = desk(text="ticket 0")
+
+    assert [row.result.value for row in second.rows] == [row.result.value for row in first.rows]
+    assert [row.result.source for row in second.rows] == ["cache"] * 3
+    assert (single.source, single.value, len(model.requests)) == ("cache", first.rows[0].result.value, 3)
+
+
+def test_arms_that_ask_the_same_do_not_share_answers(store: str, tmp_path: Path):
+    """A call against itself shows how much chance there is, not that there is none."""
+    desk, model = caching(tmp_path, TURNS[:4])
+
+    runs = evals.evaluate(
+        [desk, desk.replace(name="again")], cases(1), repeats=2, concurrency=1, store=store, progress=False
+    )
+
+    assert len(model.requests) == 4
+    assert {row.result.source for run in runs for row in run.rows} == {"model"}
+
+
+def test_an_arm_with_a_prompt_of_its_own_finds_what_it_was_answered_alone(store: str, tmp_path: Path):
+    """It asks something else, so nothing has to be kept apart."""
+    desk, model = caching(tmp_path, TURNS[:2])
+    other = desk.replace(name="other", prompt=lk.Prompt(user="Briefly: {{ input.text }}"))
+    for each in (desk, other):
+        evals.evaluate(each, cases(1), store=store, progress=False)
+
+    runs = evals.evaluate([desk, other], cases(1), store=store, progress=False)
+
+    assert [row.result.source for run in runs for row in run.rows] == ["cache", "cache"]
+    assert len(model.requests) == 2
+
+
+def test_what_a_judge_keeps_is_a_repeats_own_too(store: str, tmp_path: Path):
+    """Else the judge would seem to be sure where the answer comes out the same."""
+    judge = lk.ScriptedModel([json.dumps({"reasoning": "So.", "score": score}) for score in (1, 5, 3)])
+    kept = lk.Policy(cache=lk.Cache(path=str(tmp_path / "judged.db")))
+    scorer = evals.Judge("Is it good?", scale=5, call=evals.Judge("?", scale=5, model=judge).call.replace(policy=kept))
+
+    run = evals.evaluate(
+        support_desk(GOOD), cases(1), scorers=[scorer], repeats=3, concurrency=1, store=store, progress=False
+    )
+
+    assert len(judge.requests) == 3
+    assert len({row.scores["judge"].value for row in run.rows}) == 3
+
+
+def test_a_replay_gives_each_repeat_its_own_answer_and_stops_at_one_it_does_not_have(store: str, tmp_path: Path):
+    """A third repeat that was never recorded is not made of the first."""
+    desk, _ = caching(tmp_path, TURNS[:2])
+    first = evals.evaluate(desk, cases(1), repeats=2, concurrency=1, store=store, progress=False)
+    replaying, silent = caching(tmp_path, ["never"], mode="replay")
+
+    again = evals.evaluate(replaying, cases(1), repeats=2, concurrency=1, store=store, progress=False)
+    with pytest.raises(lk.ReplayMissed, match=r"holds no answer to this question \(repeat 2\)"):
+        evals.evaluate(replaying, cases(1), repeats=3, concurrency=1, store=store, progress=False)
+
+    assert [row.result.value for row in again.rows] == [row.result.value for row in first.rows]
+    assert silent.requests == []
 
 
 def test_an_evaluation_is_replayed_without_a_model(store: str, tmp_path: Path):

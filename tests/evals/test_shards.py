@@ -54,6 +54,20 @@ def test_workers_ask_and_the_client_keeps(client: Any, tmp_path: Path):
     assert workers and not any(worker.endswith(f":{os.getpid()}") for worker in workers)
 
 
+def test_repeats_on_workers_are_answers_of_their_own(client: Any, tmp_path: Path):
+    """Whatever cache the workers share."""
+    kept = lk.Policy(cache=lk.Cache(path=str(tmp_path / "kept.db")))
+    with ModelServer(lk.ScriptedModel(GOOD)) as server:
+        desk = support_desk(policy=kept).replace(model=lk.Model("openai/m", base_url=server.base_url))
+        run = evals.evaluate(
+            desk, cases(3), repeats=4, concurrency=4, engine=client, store=f"sqlite:///{tmp_path}/r.db", progress=False
+        )
+        requests = server.counts.requests
+
+    assert requests == 12
+    assert {row.result.source for row in run.rows} == {"model"}
+
+
 def test_a_worker_killed_in_the_middle_loses_and_duplicates_nothing(client: Any, tmp_path: Path):
     """Its shards are asked again by another; every case has one row."""
     store = f"sqlite:///{tmp_path}/r.db"

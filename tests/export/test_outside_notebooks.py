@@ -88,6 +88,7 @@ def test_a_script_exports_its_own_call(tmp_path):
 
 def test_a_notebook_that_papermill_runs_exports_its_call(tmp_path):
     """The kernel is the same; what it injects counts as a cell, and earlier failures are not forgotten."""
+    pytest.importorskip("papermill", reason="another Python is tested without JupyterLab, to be quick")
     import nbformat
 
     cells = [

@@ -13,7 +13,7 @@ from desk import support_desk
 import labkit as lk
 from labkit import evals
 from labkit.errors import StoreError
-from labkit.store.database import open_engine
+from labkit.store.database import open_database
 from labkit.store.runs import RunStore
 
 
@@ -24,7 +24,7 @@ def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path):
     before = path.read_bytes()
 
     with pytest.raises(StoreError, match="cannot be used as a store"):
-        open_engine(f"sqlite:///{path}")
+        open_database(f"sqlite:///{path}")
 
     assert path.read_bytes() == before
 
@@ -36,7 +36,7 @@ def test_another_programs_database_is_refused_and_untouched(tmp_path: Path):
         db.execute("CREATE TABLE customers (id INTEGER)")
 
     with pytest.raises(StoreError, match="another program's tables \\(customers\\)"):
-        open_engine(f"sqlite:///{path}")
+        open_database(f"sqlite:///{path}")
 
     with sqlite3.connect(path) as db:
         assert [name for (name,) in db.execute("SELECT name FROM sqlite_master")] == ["customers"]
@@ -45,18 +45,20 @@ def test_another_programs_database_is_refused_and_untouched(tmp_path: Path):
 def test_a_newer_store_is_refused(tmp_path: Path):
     """An old labkit does not write into what it cannot read."""
     url = f"sqlite:///{tmp_path}/runs.db"
-    open_engine(url).dispose()
+    open_database(url).close()
     with sqlite3.connect(tmp_path / "runs.db") as db:
         db.execute("UPDATE labkit_version SET version = 99")
 
     with pytest.raises(StoreError, match=r"has version 99.*upgrade labkit"):
-        open_engine(url)
+        open_database(url)
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("runs.db", "write a URL"),
+        ("runs", "write a URL"),
+        ("sqlite:runs.db", "write sqlite:///runs.db"),
+        ("mysql://bob:secret@host/runs", "mysql://... is not a store"),
         ("sqlite:////nowhere/at/all/runs.db", "unable to open"),
         ("sqlite://", "is in memory"),
         ("sqlite:///:memory:", "is in memory"),
@@ -65,7 +67,7 @@ def test_a_newer_store_is_refused(tmp_path: Path):
 def test_a_url_that_leads_nowhere_is_named(url: str, said: str):
     """The message shows what was given."""
     with pytest.raises(StoreError, match=said):
-        open_engine(url)
+        open_database(url)
 
 
 def test_a_damaged_store_is_refused_and_untouched(tmp_path: Path):
@@ -77,7 +79,7 @@ def test_a_damaged_store_is_refused_and_untouched(tmp_path: Path):
     before = path.read_bytes()
 
     with pytest.raises(StoreError, match=r"damaged|cannot be used"):
-        open_engine(f"sqlite:///{path}")
+        open_database(f"sqlite:///{path}")
 
     assert path.read_bytes() == before
     assert not path.with_name("runs.db-wal").exists()
@@ -108,7 +110,7 @@ def test_an_update_that_fails_leaves_the_old_store(tmp_path: Path):
         db.execute("UPDATE rows SET result = '{broken' WHERE case_id = 'a'")
 
     with pytest.raises((StoreError, ValueError)):
-        open_engine(f"sqlite:///{path}")
+        open_database(f"sqlite:///{path}")
 
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT version FROM labkit_version").fetchall() == [(1,)]
@@ -119,8 +121,8 @@ def test_two_open_a_new_store_at_once(tmp_path: Path):
     """The tables are made once."""
     url = f"sqlite:///{tmp_path}/runs.db"
     with ThreadPoolExecutor(8) as pool:
-        for engine in pool.map(lambda _: open_engine(url), range(8)):
-            engine.dispose()
+        for opened in pool.map(lambda _: open_database(url), range(8)):
+            opened.close()
 
     with sqlite3.connect(tmp_path / "runs.db") as db:
         assert db.execute("SELECT version FROM labkit_version").fetchall() == [(2,)]

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
+from labkit.call.reading.fault import Fault, excerpt, shown
+from labkit.call.reading.json_text import EXACT, Exact, Plain, plain
 from labkit.call.reading.labels import label_in
-from labkit.call.reading.lenient import Unreadable, read_lenient
+from labkit.call.reading.lenient import UNSURE, Lenient, Unreadable, read_lenient
 from labkit.call.reading.numbers import number_in
+from labkit.call.reading.references import Root, merged
+from labkit.call.reading.validity import Validity, items_of, matches, same
 from labkit.call.repairs import Repair
 
-__all__ = ["Aligned", "Fault", "Schema", "align"]
+__all__ = ["Aligned", "Fault", "Schema", "align", "member_names"]
 
 Schema = Mapping[str, Any]
 
 _MOST_DEPTH = 60
 _TRUE = frozenset({"true", "yes"})
 _FALSE = frozenset({"false", "no"})
-
-
-class Fault(Exception):
-    """A value that its schema cannot mean.
-
-    Args:
-        path: Dotted, "" for the whole.
-        said: What was wanted and what was seen.
-    """
-
-    def __init__(self, path: str, said: str) -> None:
-        super().__init__(f"{path or 'value'}: {said}")
-        self.path = path
-        self.said = said
+# A text of several things, which as one item would be another list than was meant.
+_SEVERAL = re.compile(r"[,;|\n•·]|\s[-*/]\s|\band\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,47 +44,109 @@ class Aligned:
 
     @property
     def is_sure(self) -> bool:
-        """Nothing was picked that could have been something else."""
+        """Nothing was done that could have made another value of it."""
         return not any(repair.alternatives or repair.kind in _UNSURE for repair in self.repairs)
 
 
-# Of what has no end nobody knows how it would have gone on: "urgency": 1 may have been the beginning of 15.
-_UNSURE = frozenset({"fraction", "percent", "separators", "unclosed", "words"})
+# Liberties that could change what was meant, wherever the text stood:
+# fraction, percent, separators   numbers that others read otherwise: 1,200 or 1.2
+# words                           a label, number or yes among other words
+# plain                           prose where a text was wanted: it may as well be a refusal
+# several                         one text for a list, which may hold several items
+# dumped                          an object or a list as the text that it was written in
+# unrelated                       an object that has no member of the type
+# picked                          one item of a list whose others do not fit
+# aside, apart                    what looks like a note in prose; objects with prose between them as one list
+_UNSURE = UNSURE | {
+    "fraction", "percent", "separators", "plain", "several", "dumped", "unrelated", "picked", "aside", "apart",
+}  # fmt: skip
 
 
-class _Root:
-    """The whole schema, whose ``$defs`` a ``$ref`` names, and what is known of values in unions already.
+class _Known(Root):
+    """The whole schema, and what is known of values in unions already.
 
     Without that, unions within unions would be tried in every combination.
     """
 
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
+    def __init__(self, schema: Any, *, fills: bool) -> None:
+        super().__init__(schema)
+        self.fills = fills
+        self.validity = Validity(self)
         self.known: dict[tuple[int, int], Aligned | Fault] = {}
         self.kept: list[Any] = []  # a value that is gone would leave its id to another
 
 
-def align(value: Any, schema: Schema) -> Aligned:
+def align(value: Any, schema: Schema | bool, *, fills: bool = True) -> Aligned:
     """Read *value*, JSON data, as *schema* means it.
+
+    Args:
+        fills: A member that may be null, has no default in the schema and is not there becomes null. False where a
+            type knows a default that its schema does not say.
 
     Raises:
         Fault: It cannot mean that; nothing that is required is ever made up.
     """
-    return _align(value, schema, _Root(schema), "", 0)
+    root = _Known(schema, fills=fills)
+    try:
+        fit = _align(value, schema, root, "", 0)
+    except Fault:
+        fit = None
+        if not _stands(value, schema, root):
+            raise
+    if fit is None or (not _is_as_said(fit, fills=fills) and _stands(value, schema, root)):
+        return Aligned(plain(value))  # whatever the schema says, the value is what it says
+    return fit
 
 
-def _align(value: Any, schema: Schema, root: _Root, path: str, depth: int) -> Aligned:
+def member_names(schema: Schema | bool) -> frozenset[str]:
+    """Give the names that members of the value may have, those of all choices together."""
+    root = Root(schema)
+    names: set[str] = set()
+    waiting: list[Any] = [schema]
+    for _ in range(200):
+        if not waiting:
+            break
+        part = root.resolved(waiting.pop())
+        if not isinstance(part, Mapping):
+            continue
+        for name, member in _mapping(part.get("properties")).items():
+            alias = member.get("x-alias") if isinstance(member, Mapping) else None
+            names |= {name, alias} if isinstance(alias, str) else {name}
+        waiting += [choice for union in ("anyOf", "oneOf") for choice in _listed(part.get(union))]
+        if isinstance(part.get("items"), Mapping):
+            waiting.append(part["items"])
+    return frozenset(names)
+
+
+def _stands(value: Any, schema: Schema | bool, root: _Known) -> bool:
+    """Whether a value fits as it came, in ways that aligning does not follow: conditions, exclusions, oneOf."""
+    return not isinstance(value, Plain) and root.validity.is_valid(value, schema)
+
+
+def _is_as_said(fit: Aligned, *, fills: bool) -> bool:
+    harmless = ("extra", "absent", "unrelated", "ambiguous") if fills else ("extra", "absent", "unrelated")
+    return all(repair.kind in harmless for repair in fit.repairs)
+
+
+def _align(value: Any, schema: Any, root: _Known, path: str, depth: int) -> Aligned:
     if depth > _MOST_DEPTH:
         raise Fault(path, "nested too deeply to be read")
-    schema = _resolved(schema, root)
+    schema = root.resolved(schema)
+    if schema is False:
+        raise Fault(path, "nothing is allowed here")
+    if not isinstance(schema, Mapping):
+        return _untyped(value, path)
     for union in ("anyOf", "oneOf"):
-        if union in schema:
-            return _best(value, schema[union], root, path, depth)
+        if choices := _listed(schema.get(union)):
+            beside = {key: rule for key, rule in schema.items() if key != union}
+            if beside.keys() & {"type", "properties", "items", "prefixItems"}:
+                choices = [merged(beside, choice) for choice in choices]
+            return _best(value, choices, root, path, depth)
     if isinstance(schema.get("type"), list):
         return _best(value, [{**schema, "type": kind} for kind in schema["type"]], root, path, depth)
     if "const" in schema:
         return _label(value, [schema["const"]], schema, path)
-    if "enum" in schema:
+    if isinstance(schema.get("enum"), list):
         return _label(value, schema["enum"], schema, path)
     match schema.get("type"):
         case "object":
@@ -100,34 +157,28 @@ def _align(value: Any, schema: Schema, root: _Root, path: str, depth: int) -> Al
             return _string(value, path)
         case "integer" | "number" as kind:
             return _number(value, kind, path)
+        case "decimal":
+            return _decimal(value, path)
         case "boolean":
             return _boolean(value, path)
         case "null":
             return _null(value, path)
-        case _:
-            return Aligned(value)
+    if isinstance(value, dict) and schema.keys() & {"properties", "patternProperties", "additionalProperties"}:
+        return _object(value, {"additionalProperties": True, **schema}, root, path, depth)
+    if isinstance(value, list) and schema.keys() & {"items", "prefixItems"}:
+        return _array(value, schema, root, path, depth)
+    return _untyped(value, path)
 
 
-def _resolved(schema: Schema, root: _Root) -> Schema:
-    for _ in range(20):
-        if "$ref" in schema:
-            target: Any = root.schema
-            for part in str(schema["$ref"]).removeprefix("#").strip("/").split("/"):
-                target = target.get(part.replace("~1", "/").replace("~0", "~"), {}) if part else target
-            schema = {**target, **{key: rule for key, rule in schema.items() if key != "$ref"}}
-        elif isinstance(schema.get("allOf"), list):
-            merged: dict[str, Any] = {}
-            for part in schema["allOf"]:
-                merged |= _resolved(part, root)
-            schema = merged | {key: rule for key, rule in schema.items() if key != "allOf"}
-        else:
-            return schema
-    return {}
+def _untyped(value: Any, path: str) -> Aligned:
+    if isinstance(value, Plain):
+        return _repaired(str(value), "plain", path, str(value), 3.0)
+    return Aligned(plain(value))
 
 
-def _best(value: Any, choices: Sequence[Schema], root: _Root, path: str, depth: int) -> Aligned:
+def _best(value: Any, choices: Sequence[Any], root: _Known, path: str, depth: int) -> Aligned:
     """Take the choice that costs least, the first of equals."""
-    fits: list[Aligned] = []
+    fits: list[tuple[Aligned, Any]] = []
     faults: list[Fault] = []
     for choice in choices:
         fit = _tried(value, choice, root, path, depth)
@@ -136,18 +187,28 @@ def _best(value: Any, choices: Sequence[Schema], root: _Root, path: str, depth: 
         elif not fit.repairs:
             return fit
         else:
-            fits.append(fit)
+            fits.append((fit, choice))
     if not fits:
-        raise faults[0] if len(faults) == 1 else Fault(path, f"{_shown(value)} fits none of {len(choices)} choices")
-    best = min(fits, key=lambda fit: fit.cost)
-    others = tuple(fit.value for fit in fits if fit.cost == best.cost and fit.value != best.value)
+        raise faults[0] if len(faults) == 1 else Fault(path, f"{shown(value)} fits none of {len(choices)} choices")
+    if len(fits) > 1:
+        fits = [(fit, choice) for fit, choice in fits if _is_in_bounds(fit, choice, root)] or fits
+    best = min((fit for fit, _ in fits), key=lambda fit: fit.cost)
+    others = tuple(fit.value for fit, _ in fits if fit.cost == best.cost and not same(fit.value, best.value))
     if not others:
         return best
-    picked = Repair(kind="ambiguous", path=path, before=value, after=best.value, cost=1.0, alternatives=others)
+    picked = Repair(kind="ambiguous", path=path, before=plain(value), after=best.value, cost=1.0, alternatives=others)
     return Aligned(best.value, (*best.repairs, picked))
 
 
-def _tried(value: Any, choice: Schema, root: _Root, path: str, depth: int) -> Aligned | Fault:
+def _is_in_bounds(fit: Aligned, choice: Any, root: _Known) -> bool:
+    """Whether a scalar is within its choice's bounds; of a whole tree that would be asked over and over."""
+    if isinstance(fit.value, (dict, list)) or _mapping(choice).get("type") == "decimal":
+        return True
+    root.kept.append((fit.value, choice))
+    return root.validity.is_valid(fit.value, choice)
+
+
+def _tried(value: Any, choice: Any, root: _Known, path: str, depth: int) -> Aligned | Fault:
     known = root.known.get((id(value), id(choice)))
     if known is not None:
         return known
@@ -167,72 +228,102 @@ def _tried(value: Any, choice: Schema, root: _Root, path: str, depth: int) -> Al
 
 def _label(value: Any, labels: Sequence[Any], schema: Schema, path: str) -> Aligned:
     for label in labels:
-        if value == label and isinstance(value, bool) == isinstance(label, bool):
+        if same(value, label):
             return Aligned(label)
     if isinstance(value, list):
         return _only_item(value, path, lambda item: _label(item, labels, schema, path))
-    texts = {str(label): label for label in labels if isinstance(label, str)}
-    about = schema.get("x-values", {})
-    names: dict[str, list[str]] = {}
-    for text in texts:
-        notes = about.get(text, {})
-        alias, description = notes.get("alias"), notes.get("description")
-        called = [text, *([alias] if alias else []), *([description] if description else [])]
-        for name in (text, alias):
-            if name and description:
-                called += [f"{name}: {description}", f"{name} {description}", f"{name}. {description}"]
-        names[text] = called
+    names = _names_of([label for label in labels if isinstance(label, str)], _mapping(schema.get("x-values")))
     said = _as_text(value)
-    if said is not None and names and (found := label_in(said, names)) is not None:
-        return _repaired(texts[found.label], found.kind if found.kind == "words" else "enum", path, value, found.cost)
+    if said and names and (found := label_in(said, names)) is not None:
+        return _repaired(found.label, found.kind if found.kind == "words" else "enum", path, value, found.cost)
     if isinstance(value, str):
         for label in labels:
-            if isinstance(label, str):
-                continue
-            try:
-                fit = _boolean(value, path) if isinstance(label, bool) else _number(value, "number", path)
-            except Fault:
-                continue
-            if fit.value == label:
-                return Aligned(label, fit.repairs)
-    raise Fault(path, f"{_shown(value)} is none of {', '.join(map(str, labels[:20]))}")
+            if (fit := _as_label(value, label, path)) is not None:
+                return fit
+    raise Fault(path, f"{shown(value)} is none of {', '.join(map(str, labels[:20]))}")
+
+
+def _names_of(labels: Sequence[str], about: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Give what each label may be called."""
+    names: dict[str, list[str]] = {}
+    for label in labels:
+        notes = _mapping(about.get(label))
+        alias, description = notes.get("alias"), notes.get("description")
+        called = [label, *([alias] if alias else []), *([description] if description else [])]
+        for name in (label, alias):
+            if name and description:
+                called += [f"{name}: {description}", f"{name} {description}", f"{name}. {description}"]
+        names[label] = called
+    return names
+
+
+def _as_label(said: str, label: Any, path: str) -> Aligned | None:
+    """Read a text as a label that is a number, true, false or null."""
+    if isinstance(label, str):
+        return None
+    try:
+        if label is None:
+            return _null(said, path)
+        fit = _boolean(said, path) if isinstance(label, bool) else _number(said, "number", path)
+    except Fault:
+        return None
+    return Aligned(label, fit.repairs) if same(fit.value, label) else None
 
 
 def _string(value: Any, path: str) -> Aligned:
+    if isinstance(value, Plain):
+        return _untyped(value, path)
     if isinstance(value, str):
         return Aligned(value)
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
-        return _repaired(value[0], "single", path, value, 2.0)
-    text = _as_text(value)
-    if text is not None:
-        return _repaired(text, "text", path, value, 2.0)
     if value is None:
         raise Fault(path, "null is no text")
-    return _repaired(json.dumps(value, ensure_ascii=False), "text", path, value, 6.0)
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        return _repaired(value[0], "dumped", path, value, 2.0)
+    if (text := _as_text(value)) is not None:
+        return _repaired(text, "text", path, value, 2.0)
+    return _repaired(json.dumps(plain(value), ensure_ascii=False), "dumped", path, value, 6.0)
 
 
 def _number(value: Any, kind: str, path: str) -> Aligned:
     if isinstance(value, list):
         return _only_item(value, path, lambda item: _number(item, kind, path))
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise Fault(path, f"{_shown(value)} is no number")
+        raise Fault(path, f"{shown(value)} is no number")
     if isinstance(value, str):
         read = number_in(value)
         if read is None:
-            raise Fault(path, f"{_shown(value)} is no number")
-        whole = _whole(read.value, kind, path)
-        return _repaired(whole, read.kind, path, value, read.cost)
-    whole = _whole(value, kind, path)
-    return Aligned(whole)
+            raise Fault(path, f"{shown(value)} is no number")
+        return _repaired(_whole(read.value, kind, path), read.kind, path, value, read.cost)
+    return Aligned(_whole(value, kind, path))
 
 
 def _whole(number: float, kind: str, path: str) -> float:
-    if kind == "number" or isinstance(number, int):
+    if isinstance(number, int):
         return number
-    if number != int(number):
+    if kind == "number":
+        return float(number)
+    # 1e23 is ten to the 23rd, which no float is
+    exact = Fraction(number.text) if isinstance(number, Exact) and _is_short(number) else None
+    if not math.isfinite(number) or (number if exact is None else exact).as_integer_ratio()[1] != 1:
         # rounding would be inventing: whoever wants 3 for 3.6 must say so in the type
-        raise Fault(path, f"{number} is no whole number")
-    return int(number)
+        said = number.text[:60] if isinstance(number, Exact) else number
+        raise Fault(path, f"{said} is no whole number")
+    return int(number) if exact is None else exact.numerator
+
+
+def _is_short(number: Exact) -> bool:
+    return math.isfinite(number) and len(number.text) < 1_000
+
+
+def _decimal(value: Any, path: str) -> Aligned:
+    """Read a number with all its digits: as text, where JSON's own number would lose some."""
+    if isinstance(value, Exact):
+        return Aligned(value.text if math.isfinite(value) else float(value))
+    if isinstance(value, str) and (read := number_in(value)) is not None:
+        if read.kind == "number":
+            return Aligned(read.digits)
+        return _repaired(read.digits, read.kind, path, value, read.cost)
+    return _number(value, "number", path)
 
 
 def _boolean(value: Any, path: str) -> Aligned:
@@ -248,7 +339,7 @@ def _boolean(value: Any, path: str) -> Aligned:
         is_true, is_false = bool(words & _TRUE), bool(words & _FALSE)
         if is_true != is_false and "not" not in words:
             return _repaired(is_true, "words", path, value, 3.0)
-    raise Fault(path, f"{_shown(value)} is neither true nor false")
+    raise Fault(path, f"{shown(value)} is neither true nor false")
 
 
 def _null(value: Any, path: str) -> Aligned:
@@ -256,98 +347,136 @@ def _null(value: Any, path: str) -> Aligned:
         return Aligned(None)
     if isinstance(value, str) and value.strip().casefold() in ("null", "none", "n/a", ""):
         return _repaired(None, "null", path, value, 4.0)
-    raise Fault(path, f"{_shown(value)} is not null")
+    raise Fault(path, f"{shown(value)} is not null")
 
 
 # --- containers -------------------------------------------------------------------------------------------------------
 
 
-def _object(value: Any, schema: Schema, root: _Root, path: str, depth: int) -> Aligned:
+def _object(value: Any, schema: Schema, root: _Known, path: str, depth: int) -> Aligned:
     if isinstance(value, str) and (inner := _json_within(value, "{")) is not None:
-        fit = _object(inner, schema, root, path, depth + 1)
-        return Aligned(fit.value, (Repair(kind="nested", path=path, before=_excerpt(value), cost=2.0), *fit.repairs))
-    members: Schema = schema.get("properties", {})
+        return _nested(value, _object(inner.value, schema, root, path, depth + 1), inner, path)
+    members = _mapping(schema.get("properties"))
     if isinstance(value, list):
         objects = [item for item in value if isinstance(item, dict)]
         if objects:
             return _fitting_item(objects, value, schema, root, path, depth)
     if not isinstance(value, dict):
         return _sole_member(value, schema, root, path, depth)
-    shown: dict[str, Any] = {}
+    said: dict[str, Any] = {}
     repairs: list[Repair] = []
-    given = dict(value)
+    left = dict(value)
+    required = frozenset(_listed(schema.get("required")))
+    missing: list[str] = []
     for name, member in members.items():
-        key = _key_of(name, member, given)
+        key = _key_of(name, member, left)
         if key is None:
+            missing.append(name)
             continue
-        where = f"{path}.{name}".lstrip(".")
-        fit = _align(given.pop(key), member, root, where, depth + 1)
+        where = _within(path, name)
+        part = left.pop(key)
         if key != name:
             repairs.append(Repair(kind="alias", path=where, before=key, after=name, cost=0.5))
-        shown[name] = fit.value
-        repairs += fit.repairs
-    for name, member in members.items():
-        if name in shown:
+        if part is None and name not in required and not _allows_null(member, root):
+            # "not given", as models write it: the type's default is what it stands for
+            repairs.append(Repair(kind="default", path=where, before=None, cost=0.5))
             continue
-        where = f"{path}.{name}".lstrip(".")
-        if "default" not in member and _allows_null(member, root):
-            shown[name] = None
-            repairs.append(Repair(kind="absent", path=where, after=None, cost=0.5))
-        elif name in schema.get("required", ()):
-            raise Fault(where, "it is missing")
+        fit = _align(part, member, root, where, depth + 1)
+        said[name] = fit.value
+        repairs += fit.repairs
+    is_unrelated = len(missing) == len(members) > 0
+    for name in missing:
+        is_needed = name in required
+        if (is_needed or root.fills) and "default" not in _mapping(members[name]) and _allows_null(members[name], root):
+            said[name] = None
+            repairs.append(Repair(kind="absent", path=_within(path, name), after=None, cost=0.5))
+        elif is_needed:
+            raise Fault(_within(path, name), "it is missing")
+    repairs += _others(left, said, schema, root, path, depth)
+    if is_unrelated and repairs:  # made of nothing that was said
+        repairs.append(Repair(kind="unrelated", path=path, before=excerpt(shown(value)), cost=5.0))
+    return Aligned(said, tuple(repairs))
+
+
+def _others(
+    left: Mapping[str, Any], said: dict[str, Any], schema: Schema, root: _Known, path: str, depth: int
+) -> list[Repair]:
+    """Put members that have no name in the schema into *said*, as its rules for such have it."""
+    members, patterns = _mapping(schema.get("properties")), _mapping(schema.get("patternProperties"))
     extra = schema.get("additionalProperties")
-    for key, part in given.items():
-        where = f"{path}.{key}".lstrip(".")
-        if isinstance(extra, Mapping):
-            fit = _align(part, extra, root, where, depth + 1)
-            shown[str(key)] = fit.value
+    repairs: list[Repair] = []
+    for key, part in left.items():
+        where = _within(path, key)
+        rules = [rule for pattern, rule in patterns.items() if matches(pattern, key)]
+        if not rules and isinstance(extra, Mapping):
+            rules = [extra]
+        if not rules and members and extra is not True:
+            repairs.append(Repair(kind="extra", path=where, before=excerpt(shown(part)), cost=1.0))
+            continue
+        for rule in rules or [True]:
+            fit = _align(part, rule, root, where, depth + 1)
+            part = fit.value
             repairs += fit.repairs
-        elif not members or extra is True:
-            shown[str(key)] = part
-        else:
-            repairs.append(Repair(kind="extra", path=where, before=_excerpt(_shown(part)), cost=1.0))
-    return Aligned(shown, tuple(repairs))
+        said[key] = part
+    return repairs
 
 
-def _key_of(name: str, member: Schema, given: Mapping[str, Any]) -> str | None:
+def _key_of(name: str, member: Any, given: Mapping[str, Any]) -> str | None:
     """Find the key that *name* goes by: itself, its alias, or another spelling that only it has."""
-    for key in (member.get("x-alias"), name):
-        if key in given:
-            return str(key)
-    folded = re.sub(r"[\W_]", "", name).casefold()
-    same = [key for key in given if re.sub(r"[\W_]", "", str(key)).casefold() == folded]
-    return same[0] if len(same) == 1 and folded else None
+    for key in (_mapping(member).get("x-alias"), name):
+        if isinstance(key, str) and key in given:
+            return key
+    folded = _folded(name)
+    same_name = [key for key in given if _folded(key) == folded]
+    return same_name[0] if len(same_name) == 1 and folded else None
 
 
-def _sole_member(value: Any, schema: Schema, root: _Root, path: str, depth: int) -> Aligned:
-    """Read a bare value as the one member of an object; of plain text nobody knows that it is meant."""
-    members: Schema = schema.get("properties", {})
+@lru_cache(maxsize=2_048)
+def _folded(name: str) -> str:
+    return re.sub(r"[\W_]", "", name[:200]).casefold()
+
+
+def _sole_member(value: Any, schema: Schema, root: _Known, path: str, depth: int) -> Aligned:
+    """Read a bare value as the one member of an object; of a text nobody knows that it is meant."""
+    members = _mapping(schema.get("properties"))
     if len(members) == 1 and value is not None:
         ((name, member),) = members.items()
-        is_text = _resolved(member, root).get("type") == "string"
-        if not (isinstance(value, str) and is_text):
-            fit = _align(value, member, root, f"{path}.{name}".lstrip("."), depth + 1)
-            return Aligned({name: fit.value}, (Repair(kind="bare", path=path, before=value, cost=2.0), *fit.repairs))
-    raise Fault(path, f"{_shown(value)} is no object")
+        fit = _align(value, member, root, _within(path, name), depth + 1)
+        if not isinstance(value, str) or not same(fit.value, value):
+            bare = Repair(kind="bare", path=path, before=plain(value), cost=2.0)
+            return Aligned({name: fit.value}, (bare, *fit.repairs))
+    raise Fault(path, f"{shown(value)} is no object")
 
 
-def _array(value: Any, schema: Schema, root: _Root, path: str, depth: int) -> Aligned:
-    items: Schema = schema.get("items", {})
+def _array(value: Any, schema: Schema, root: _Known, path: str, depth: int) -> Aligned:
     if isinstance(value, str) and (inner := _json_within(value, "[")) is not None:
-        fit = _array(inner, schema, root, path, depth + 1)
-        return Aligned(fit.value, (Repair(kind="nested", path=path, before=_excerpt(value), cost=2.0), *fit.repairs))
+        return _nested(value, _array(inner.value, schema, root, path, depth + 1), inner, path)
+    first, rest = items_of(schema)
     if isinstance(value, list):
-        fits = [_align(item, items, root, f"{path}.{n}".lstrip("."), depth + 1) for n, item in enumerate(value)]
+        rules = [first[n] if n < len(first) else rest for n in range(len(value))]
+        if rest is False:
+            rules = [True if rule is False else rule for rule in rules]  # one too many: counting is for the validator
+        fits = [
+            _align(item, rule, root, _within(path, str(n)), depth + 1)
+            for n, (item, rule) in enumerate(zip(value, rules, strict=True))
+        ]
         return Aligned([fit.value for fit in fits], tuple(repair for fit in fits for repair in fit.repairs))
-    if value is None:
-        raise Fault(path, "null is no list")
-    fit = _align(value, items, root, f"{path}.0".lstrip("."), depth + 1)
-    return Aligned(
-        [fit.value], (Repair(kind="list", path=path, before=_excerpt(_shown(value)), cost=2.0), *fit.repairs)
-    )
+    if value is None or first:
+        raise Fault(path, f"{shown(value)} is no list")
+    fit = _align(value, rest, root, _within(path, "0"), depth + 1)
+    is_several = isinstance(value, str) and same(fit.value, value) and _SEVERAL.search(value) is not None
+    kind = "several" if is_several else "list"
+    return Aligned([fit.value], (Repair(kind=kind, path=path, before=excerpt(shown(value)), cost=2.0), *fit.repairs))
 
 
-def _only_item(value: list[Any], path: str, read: Any) -> Aligned:
+def _nested(value: str, fit: Aligned, inner: Lenient, path: str) -> Aligned:
+    """What a string held that was written where an object or a list was wanted."""
+    kinds = ("nested", *(kind for kind in inner.kinds if kind in UNSURE))
+    found = tuple(Repair(kind=kind, path=path, before=excerpt(value), cost=2.0) for kind in kinds)
+    return Aligned(fit.value, (*found, *fit.repairs))
+
+
+def _only_item(value: list[Any], path: str, read: Callable[[Any], Aligned]) -> Aligned:
     """Read a list where one value is wanted: its only item, or the first that fits beside others."""
     fits: list[Aligned] = []
     for item in value[:50]:
@@ -356,16 +485,12 @@ def _only_item(value: list[Any], path: str, read: Any) -> Aligned:
         except Fault:
             continue
     if not fits or isinstance(value[0], list):
-        raise Fault(path, f"{_shown(value)} is a list")
-    others = tuple(fit.value for fit in fits[1:] if fit.value != fits[0].value)
-    single = Repair(
-        kind="ambiguous" if others else "single", path=path, before=value, after=fits[0].value, cost=2.0 + len(others),
-        alternatives=others,
-    )  # fmt: skip
-    return Aligned(fits[0].value, (*fits[0].repairs, single))
+        raise Fault(path, f"{shown(value)} is a list")
+    others = tuple(fit.value for fit in fits[1:] if not same(fit.value, fits[0].value))
+    return _picked(fits[0], others, value, path)
 
 
-def _fitting_item(objects: Sequence[Any], value: Any, schema: Schema, root: _Root, path: str, depth: int) -> Aligned:
+def _fitting_item(objects: Sequence[Any], value: Any, schema: Schema, root: _Known, path: str, depth: int) -> Aligned:
     fits: list[Aligned] = []
     first: Fault | None = None
     for item in objects[:50]:
@@ -374,58 +499,74 @@ def _fitting_item(objects: Sequence[Any], value: Any, schema: Schema, root: _Roo
         except Fault as fault:
             first = first or fault
     if not fits:
-        sole = schema.get("properties", {})
-        if len(sole) == 1:
+        if len(_mapping(schema.get("properties"))) == 1:
             return _sole_member(value, schema, root, path, depth)
         raise first or Fault(path, "there is no object in the list")
     best = min(fits, key=lambda fit: fit.cost)
-    others = tuple(fit.value for fit in fits if fit.value != best.value)
-    kind = "ambiguous" if others else "single"
-    picked = Repair(kind=kind, path=path, before=_excerpt(_shown(value)), cost=2.0 + len(others), alternatives=others)
-    return Aligned(best.value, (*best.repairs, picked))
+    others = tuple(fit.value for fit in fits if not same(fit.value, best.value))
+    return _picked(best, others, value, path)
+
+
+def _picked(fit: Aligned, others: tuple[Any, ...], value: list[Any], path: str) -> Aligned:
+    """One of a list, where one was wanted; what did not fit may have been the one that was meant."""
+    kind = "ambiguous" if others else "single" if len(value) == 1 else "picked"
+    picked = Repair(
+        kind=kind, path=path, before=excerpt(shown(value)), after=fit.value, cost=2.0 + len(others), alternatives=others
+    )
+    return Aligned(fit.value, (*fit.repairs, picked))
 
 
 # --- odds -------------------------------------------------------------------------------------------------------------
 
 
-def _allows_null(schema: Schema, root: _Root) -> bool:
-    schema = _resolved(schema, root)
-    if schema.get("type") == "null" or (isinstance(schema.get("type"), list) and "null" in schema["type"]):
+def _allows_null(schema: Any, root: _Known, depth: int = 0) -> bool:
+    schema = root.resolved(schema)
+    if not isinstance(schema, Mapping) or depth > 5:
+        return False
+    if schema.get("type") == "null" or "null" in _listed(schema.get("type")):
         return True
-    return any(_allows_null(choice, root) for union in ("anyOf", "oneOf") for choice in schema.get(union, ()))
+    choices = [choice for union in ("anyOf", "oneOf") for choice in _listed(schema.get(union))]
+    return any(_allows_null(choice, root, depth + 1) for choice in choices)
 
 
-def _json_within(text: str, opening: str) -> Any:
+def _json_within(text: str, opening: str) -> Lenient | None:
     """Give the object or list that a string holds, None when it holds none."""
     said = text.strip()
     if not said.startswith(opening) or len(said) > 1_000_000:
         return None
     try:
-        return json.loads(said)
+        return Lenient(value=EXACT.decode(said), end=len(said), kinds=())
     except (ValueError, RecursionError):
         pass
     try:
-        value, end, is_whole = read_lenient(said, 0, 100_000)
+        read = read_lenient(said, 0, 100_000)
     except (Unreadable, RecursionError):
         return None
-    return value if is_whole and not said[end:].strip() else None
+    return read if read.is_whole and not said[read.end :].strip() else None
 
 
 def _as_text(value: Any) -> str | None:
+    """Give the characters of a scalar, as it was written."""
     if isinstance(value, str):
-        return value
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Exact):
+        return value.text
     return json.dumps(value) if isinstance(value, (int, float)) else None
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _within(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
 def _repaired(value: Any, kind: str, path: str, before: Any, cost: float) -> Aligned:
-    return Aligned(value, (Repair(kind=kind, path=path, before=before, after=value, cost=cost),))
-
-
-def _shown(value: Any) -> str:
-    return _excerpt(json.dumps(value, ensure_ascii=False, default=repr) if not isinstance(value, str) else repr(value))
-
-
-def _excerpt(text: str) -> str:
-    return text if len(text) <= 120 else text[:120] + "…"
+    return Aligned(value, (Repair(kind=kind, path=path, before=plain(before), after=value, cost=cost),))

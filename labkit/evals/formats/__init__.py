@@ -3,6 +3,7 @@
     entry.py         one row of a file before it is a case, and where it stands
     choose.py        which reader and which vocabulary a file needs
 
+    strict_json.py   JSON that says nothing twice
     json_lines.py    containers: JSON Lines,
     documents.py       JSON and YAML documents, with the line of each entry,
     tables.py          CSV, Parquet and frames, and labkit's columns in them

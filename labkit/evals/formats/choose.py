@@ -12,7 +12,7 @@ from labkit.errors import DatasetInvalid
 from labkit.evals.formats import promptfoo, tables
 from labkit.evals.formats.conversation import InspectSamples, case_of_openai
 from labkit.evals.formats.documents import read_json, read_yaml
-from labkit.evals.formats.entry import Entry, Fault, Format, Rows, translated
+from labkit.evals.formats.entry import Entry, Fault, Format, Rows, named_after_content, translated
 from labkit.evals.formats.json_lines import read_json_lines
 from labkit.evals.formats.tables import read_csv, read_parquet
 
@@ -23,23 +23,25 @@ _READERS: Mapping[str, Callable[[Path, list[Fault]], Rows]] = {
     ".json": read_json,
     ".jsonl": read_json_lines,
     ".parquet": read_parquet,
+    ".tsv": read_csv,
     ".yaml": read_yaml,
     ".yml": read_yaml,
 }
 
 
 def read_rows(path: Path, faults: list[Fault]) -> Rows:
-    """Read a file by its ending.
+    """Read a file by its ending, however that is written.
 
     Raises:
         DatasetInvalid: There is no reader for it, or no file.
         MissingDependency: The reader's library is not installed.
     """
-    if path.suffix not in _READERS:
+    ending = path.suffix.lower()
+    if ending not in _READERS:
         raise DatasetInvalid(f"{path}: a dataset ends in {', '.join(_READERS)}; convert or rename the file")
     if not path.is_file():
         raise DatasetInvalid(f"{path.resolve()} is not there: give the path from the working directory")
-    return _READERS[path.suffix](path, faults)
+    return _READERS[ending](path, faults)
 
 
 def entries_of(
@@ -58,11 +60,14 @@ def entries_of(
         raise DatasetInvalid(f"format={format!r} is not known: use one of {', '.join(get_args(Format))}")
     words = format or rows.format or _recognized(rows)
     if rows.columns is not None:
-        header = promptfoo.column_faults if words == "promptfoo" else tables.column_faults
-        if wrong := header(rows.columns) if words in ("labkit", "promptfoo") else []:
-            faults.append((1, f"{source}{':1' if rows.texts else ''}: {wrong[0]}"))
+        wrong = [f"column {c!r} appears twice" for c in dict.fromkeys(rows.columns) if rows.columns.count(c) > 1]
+        if words in ("labkit", "promptfoo"):
+            wrong += (promptfoo if words == "promptfoo" else tables).column_faults(rows.columns)
+        if wrong:
+            faults.append((rows.header, f"{source}{f':{rows.header}' if rows.texts else ''}: {wrong[0]}"))
             return iter(())
-    return translated(rows, faults, _vocabulary(words, rows, call))
+    entries = translated(rows, faults, _vocabulary(words, rows, call))
+    return entries if words == "labkit" else named_after_content(entries)
 
 
 def _recognized(rows: Rows) -> Format:

@@ -8,13 +8,14 @@ otherwise the sample is a fault: asked without them, it would be another case.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from labkit.call.fingerprint import digest
 from labkit.call.guarded import GuardedCall
 from labkit.evals.formats.entry import Entry, NotACase
-from labkit.evals.formats.plain import tags_of
+from labkit.evals.formats.plain import plain, tags_of
+from labkit.evals.formats.strict_json import loads
 
 __all__ = ["InspectSamples", "case_of_openai"]
 
@@ -22,7 +23,7 @@ __all__ = ["InspectSamples", "case_of_openai"]
 def case_of_openai(sample: Mapping[str, Any], call: GuardedCall[Any] | None) -> dict[str, Any]:
     """Translate ``{"input": text | messages, "ideal": text | texts}``; ``id`` and ``metadata`` are optional.
 
-    Without an id the case is named after its content. Other keys say nothing of the case and are left out.
+    Other keys say nothing of the case and are left out.
 
     Raises:
         NotACase: What is asked has no place in the call's input, or is no text.
@@ -51,11 +52,10 @@ class InspectSamples:
         for part in ("files", "setup", "sandbox"):
             if sample.get(part):
                 raise NotACase(f"the sample needs {part!r}, which a call cannot be given: leave it out")
-        # Inspect writes "" where no target was given.
-        case = _case(sample, self._call, wanted=sample.get("target") or None, wanted_name="target")
-        if choices := sample.get("choices"):
+        case = _case(sample, self._call, wanted=_target(sample.get("target")), wanted_name="target")
+        if choices := _choices(sample.get("choices")):
             case["input"]["choices"] = _taken("choices", choices, self._call)
-        if "epoch" in sample and self._seen.setdefault(case["id"], case) is not case:
+        if "epoch" in sample and "id" in case and self._seen.setdefault(case["id"], case) is not case:
             if self._seen[case["id"]] == case:
                 return
             raise NotACase(f"sample {case['id']!r} is not what an earlier epoch of it was: keep one of them")
@@ -65,14 +65,43 @@ class InspectSamples:
 def _case(sample: Mapping[str, Any], call: GuardedCall[Any] | None, *, wanted: Any, wanted_name: str) -> dict[str, Any]:
     if "input" not in sample:
         raise NotACase("there is no 'input': give a text or a list of messages")
-    asked = _input(sample["input"], call)
-    expected = _expected(wanted, wanted_name)
-    name = sample.get("id")
-    case: dict[str, Any] = {"id": str(name) if name not in (None, "") else f"case-{digest([asked, expected])[:12]}"}
-    case |= {"input": asked, "expected": expected}
-    if metadata := sample.get("metadata"):
+    case: dict[str, Any] = {"input": _input(sample["input"], call), "expected": _expected(wanted, wanted_name)}
+    if (name := sample.get("id")) not in (None, ""):
+        case["id"] = str(name)
+    if metadata := _metadata(sample.get("metadata")):
         case["tags"] = tags_of(metadata)
     return case
+
+
+def _metadata(given: Any) -> Any:
+    """Read what a CSV holds as JSON."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return loads(given) if given.strip() else None
+    except (ValueError, RecursionError) as error:
+        raise NotACase(f"metadata: not JSON: {error}") from error
+
+
+def _target(given: Any) -> Any:
+    """As Inspect reads it: the text of a number or truth value; "" where no target was given."""
+    if isinstance(given, list):
+        return [_target(each) for each in given]
+    read = plain(given)
+    return str(read) if isinstance(read, (bool, int, float)) else read or None
+
+
+def _choices(given: Any) -> list[str]:
+    """As Inspect reads them: a list, or texts between commas, or else between blanks; also a list as JSON."""
+    if isinstance(given, str) and given.strip():
+        with contextlib.suppress(ValueError, RecursionError):
+            given = read if isinstance(read := loads(given), list) else given
+    if isinstance(given, str):
+        parts = given.split(",") if "," in given else given.split()
+        return [part.strip() for part in parts]
+    if given is None or isinstance(given, list):
+        return [str(plain(each)) for each in given or ()]
+    return [str(plain(given))]
 
 
 def _input(given: Any, call: GuardedCall[Any] | None) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from labkit.errors import MissingDependency
 from labkit.evals.formats.entry import Entry, Fault, Format, NotACase, Rows, read_text
-from labkit.evals.formats.plain import no_constant, plain
+from labkit.evals.formats.plain import plain
+from labkit.evals.formats.strict_json import value_at
 
 __all__ = ["read_json", "read_yaml"]
 
@@ -24,8 +25,11 @@ _NOT_READ = {
 # Aliases of aliases let a YAML file of a few lines stand for more values than a machine can hold.
 _MAX_VALUES = 100_000
 
-_DECODER = json.JSONDecoder(parse_constant=no_constant)
 _BLANKS = re.compile(r"[ \t\n\r]*")
+
+# YAML's own names of what a plain scalar may be.
+_MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
+_READ_AS_MORE = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp"))
 
 Placed = tuple[int, Any]
 """An entry and the line where it begins."""
@@ -45,7 +49,7 @@ def read_json(path: Path, faults: list[Fault]) -> Rows:
         elif text[at] == "{":
             head, key, items, end = _object(text, at)
         else:
-            value, end = _DECODER.raw_decode(text, at)
+            value, end = value_at(text, at)
             faults.append((1, f"{path}:1: a {type(value).__name__} holds no cases: write a JSON array of objects"))
             return Rows(entries=())
         if (end := _past_blanks(text, end)) != len(text):
@@ -62,13 +66,15 @@ def read_json(path: Path, faults: list[Fault]) -> Rows:
 def read_yaml(path: Path, faults: list[Fault]) -> Rows:
     """Read a list of mappings or a promptfoo configuration; tags that would make objects are faults.
 
+    What names a case is read as it is written: YAML would take the id 010 for 8, 12:30 for 750 and NO for false.
+
     Raises:
         MissingDependency: PyYAML is not installed.
     """
     try:
         import yaml
     except ImportError as error:
-        raise MissingDependency("PyYAML", extra="lab", purpose="reading YAML") from error
+        raise MissingDependency("PyYAML", extra="evals", purpose="reading YAML") from error
 
     text = read_text(path, faults)
     # The reader in Python, not libyaml's: it ends a document that is nested too deeply with an exception.
@@ -77,6 +83,10 @@ def read_yaml(path: Path, faults: list[Fault]) -> Rows:
         root = loader.get_single_node()
         if root is None:
             return Rows(entries=())
+        faults += [
+            (line, f"{path}:{line}: the key {name!r} appears twice in a mapping: remove one")
+            for line, name in _keys_twice(root)
+        ]
         head: dict[str, Any] = {}
         key = None
         nodes: Sequence[Any] = ()
@@ -141,15 +151,6 @@ def _past_blanks(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _value(text: str, at: int) -> tuple[Any, int]:
-    try:
-        return _DECODER.raw_decode(text, at)
-    except json.JSONDecodeError:
-        raise
-    except ValueError as error:
-        raise json.JSONDecodeError(str(error), text, at) from error
-
-
 def _next(text: str, at: int, closing: str) -> tuple[int, bool]:
     """Go past a comma or the end; say whether it was the end."""
     at = _past_blanks(text, at)
@@ -171,7 +172,7 @@ def _array(text: str, at: int) -> tuple[list[Placed], int]:
         return items, at + 1
     while not done:
         line, counted = line + text.count("\n", counted, at), at
-        value, at = _value(text, at)
+        value, at = value_at(text, at)
         items.append((line, value))
         at, done = _next(text, at, "]")
     return items, at
@@ -187,8 +188,11 @@ def _object(text: str, at: int) -> tuple[dict[str, Any], str | None, list[Placed
     if done:
         return head, key, items, at + 1
     while not done:
-        name, at = _value(text, at)
+        named_at = at
+        name, at = value_at(text, at)
         at = _past_blanks(text, at)
+        if name == key or name in head:
+            raise json.JSONDecodeError(f"the key {name!r} appears twice in an object: remove one", text, named_at)
         if not isinstance(name, str) or text[at : at + 1] != ":":
             raise json.JSONDecodeError("Expecting property name and ':'", text, at)
         at = _past_blanks(text, at + 1)
@@ -196,7 +200,7 @@ def _object(text: str, at: int) -> tuple[dict[str, Any], str | None, list[Placed
             key = name
             items, at = _array(text, at)
         else:
-            head[name], at = _value(text, at)
+            head[name], at = value_at(text, at)
         at, done = _next(text, at, "}")
     return head, key, items, at
 
@@ -209,6 +213,7 @@ def _built(loader: Any, node: Any, refusal: type[Exception]) -> Any:
     try:
         if _count(node, {}, set()) > _MAX_VALUES:
             raise NotACase(f"its aliases stand for over {_MAX_VALUES:,} values: write them out, or fewer")
+        _keep_names(node)
         return plain(loader.construct_object(node, deep=True))
     except NotACase as error:
         return error
@@ -233,3 +238,41 @@ def _parts(node: Any) -> Iterator[Any]:
     if isinstance(node.value, list):
         for part in node.value:
             yield from part if isinstance(part, tuple) else (part,)
+
+
+def _keys_twice(root: Any) -> list[tuple[int, str]]:
+    """Give the keys that a mapping has had before, and their lines; "<<" only fills in what a mapping lacks."""
+    found = []
+    seen: set[int] = set()
+    queue = [root]
+    while queue:
+        node = queue.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        queue.extend(_parts(node))
+        keys: set[tuple[str, str]] = set()
+        for key, _ in node.value if _is_mapping(node) else ():
+            if not isinstance(key.value, str) or key.tag == _MERGE:
+                continue
+            if (key.tag, key.value) in keys:
+                found.append((key.start_mark.line + 1, key.value))
+            keys.add((key.tag, key.value))
+    return found
+
+
+def _keep_names(entry: Any) -> None:
+    """Let id, cluster and tags of an entry, and the id within its metadata, be the texts that are written."""
+    for key, value in entry.value if _is_mapping(entry) else ():
+        if key.value in ("id", "cluster", "tags"):
+            for named in value.value if isinstance(value.value, list) and not _is_mapping(value) else [value]:
+                if getattr(named, "tag", None) in _READ_AS_MORE:
+                    named.tag = _TEXT
+        elif key.value == "metadata":
+            for inner, named in value.value if _is_mapping(value) else ():
+                if inner.value == "id" and named.tag in _READ_AS_MORE:
+                    named.tag = _TEXT
+
+
+def _is_mapping(node: Any) -> bool:
+    return isinstance(node.value, list) and bool(node.value) and isinstance(node.value[0], tuple)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Entry", "Fault", "Format", "NotACase", "Rows", "read_text", "translated"]
+from labkit.call.fingerprint import digest
+
+__all__ = ["Entry", "Fault", "Format", "NotACase", "Rows", "named_after_content", "read_text", "translated"]
 
 Format = Literal["labkit", "promptfoo", "openai", "inspect"]
 """Whose words a file is written in."""
@@ -16,6 +19,16 @@ Unit = Literal["line", "row", "record"]
 
 Fault = tuple[int, str]
 """What is wrong with a file: the line or row, 0 for the whole of it, and a sentence that begins with the place."""
+
+
+# Spreadsheets save "Unicode text" as UTF-16, and PowerShell whatever it redirects. UTF-32's mark begins as UTF-16's.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 class NotACase(Exception):
@@ -31,12 +44,14 @@ class Entry:
         number: Where the row begins, from 1.
         unit: What is counted: lines where a file has them.
         data: What the row holds.
+        is_named_here: The file gives no id, the case is named after what it asks.
     """
 
     source: str
     number: int
     data: Mapping[str, Any]
     unit: Unit = "line"
+    is_named_here: bool = False
 
     @property
     def where(self) -> str:
@@ -58,12 +73,14 @@ class Rows:
         columns: The header of a table; None for rows of any shape.
         format: What the file as a whole says it is; None when only its rows can tell.
         texts: Every value is text, whatever it stands for: a CSV.
+        header: The line of a CSV's header.
     """
 
     entries: Sequence[Entry]
     columns: tuple[str, ...] | None = None
     format: Format | None = None
     texts: bool = False
+    header: int = 1
 
 
 def translated(
@@ -80,12 +97,30 @@ def translated(
             yield replace(entry, data=case)
 
 
+def named_after_content(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Name the cases that other tools leave without an id, always alike: ids must pair from one run to the next."""
+    for entry in entries:
+        if entry.data.get("id") in (None, ""):
+            asked = [entry.data["input"], entry.data.get("checks", entry.data.get("expected"))]
+            data = {**entry.data, "id": f"case-{digest(asked)[:12]}"}
+            yield replace(entry, data=data, is_named_here=True)
+        else:
+            yield entry
+
+
 def read_text(path: Path, faults: list[Fault]) -> str:
-    """Read a UTF-8 file whole; "" and a fault with its line when it is not UTF-8."""
+    """Read a file whole, in UTF-8 or what its byte order mark says; "" and a fault with its line when it is neither."""
     content = path.read_bytes()
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        faults.append((line, f"{path}:{line}: not UTF-8: save the file as UTF-8"))
+        if encoding != "utf-8":
+            said = f"not {encoding.removesuffix('-sig').upper()}, though it begins so"
+        else:
+            # Not guessed at: in another of the old encodings the same byte is another letter.
+            byte = content[error.start : error.start + 1]
+            said = f"not UTF-8 (the byte 0x{byte.hex()}, {byte.decode('cp1252', 'replace')!r} in Windows-1252)"
+        faults.append((line, f"{path}:{line}: {said}: save the file as UTF-8"))
         return ""

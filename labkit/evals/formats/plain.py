@@ -10,7 +10,7 @@ from typing import Any
 
 from labkit.evals.formats.entry import NotACase
 
-__all__ = ["is_missing", "no_constant", "plain", "tags_of"]
+__all__ = ["is_missing", "plain", "tags_of"]
 
 # A longer text is something to read, not a group to slice by.
 _TAG_MAX_CHARS = 80
@@ -52,11 +52,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(part) for part in value]
     raise NotACase(f"a {type(value).__name__} is no JSON value: write it as text, number, list or mapping")
-
-
-def no_constant(name: str) -> Any:
-    """Refuse NaN and the infinities, which Python's reader of JSON would take."""
-    raise ValueError(f"{name} is no JSON value: write null, or a text")
 
 
 def tags_of(metadata: Any) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labkit.call.fingerprint import digest
 from labkit.evals.case import CHECKS
 from labkit.evals.formats.entry import NotACase
 from labkit.evals.formats.plain import tags_of
@@ -39,7 +38,7 @@ _COLUMNS = ("__description", "__metric", "__threshold")
 def case_of_test(test: Mapping[str, Any]) -> dict[str, Any]:
     """Translate one test.
 
-    Its id is ``metadata.id``, else it is named after its content; its description becomes the note, its metadata tags.
+    Its id is ``metadata.id``, "" where there is none; its description becomes the note, its metadata tags.
     A ``threshold`` of the test becomes one ``assert-set`` of all its assertions.
 
     Raises:
@@ -59,7 +58,7 @@ def case_of_test(test: Mapping[str, Any]) -> dict[str, Any]:
     metadata = dict(test["metadata"]) if isinstance(test.get("metadata"), Mapping) else test.get("metadata") or {}
     name = metadata.pop("id", None) if isinstance(metadata, dict) else None
     return {
-        "id": str(name) if name not in (None, "") else f"case-{digest([given, checks])[:12]}",
+        "id": "" if name is None else str(name),
         "input": given,
         "checks": checks,
         "note": str(test.get("description") or ""),
@@ -130,8 +129,6 @@ def column_faults(columns: Sequence[str]) -> list[str]:
                 f"column {column!r} is not read: use __expected, __expected1, ..., __description, __threshold, "
                 "__metadata:<key>"
             ]
-        if columns.count(column) > 1:
-            return [f"column {column!r} appears twice"]
     return []
 
 
@@ -144,11 +141,12 @@ def test_of_columns(row: Mapping[str, str]) -> dict[str, Any]:
     for column, cell in row.items():
         if column.startswith("__metadata:"):
             key = column.removeprefix("__metadata:")
-            parts = [part.strip() for part in cell.split(",")]
-            metadata[key.removesuffix("[]")] = parts if key.endswith("[]") else cell
+            parts = [part.strip().replace("\\,", ",") for part in re.split(r"(?<!\\),", cell)]
+            if cell.strip():
+                metadata[key.removesuffix("[]")] = parts if key.endswith("[]") else cell
         elif column.startswith("__expected"):
             if cell.strip():
-                assertions.append(_assertion(cell))
+                assertions.append(_assertion(cell.strip()))
         elif column in ("__description", "__threshold"):
             if cell.strip():
                 test[column.removeprefix("__")] = cell

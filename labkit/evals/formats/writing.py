@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from labkit.errors import DatasetInvalid, MissingDependency
 
-__all__ = ["write_rows"]
+__all__ = ["not_a_formula", "write_rows"]
+
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+# Also what other tools put between cells: the header must not seem to be parted by it.
+_MORE_THAN_A_CELL = re.compile(r"""[,;\t|"\r\n]|^\s|\s$""")
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def write_rows(rows: Rows, path: Path) -> None:
+def write_rows(rows: Rows, path: Path, *, for_spreadsheets: bool = False) -> None:
     """Write cases, as mappings without their defaults, by the file's ending; the file appears when it is whole.
+
+    Args:
+        for_spreadsheets: Let no cell of a CSV be a formula.
 
     In a table, ``input`` and ``expected`` have a column for each field where all cases have the same fields with plain
     values of one type; otherwise, and for checks, one column ``<name>:json`` holds them as JSON.
@@ -27,11 +35,18 @@ def write_rows(rows: Rows, path: Path) -> None:
         DatasetInvalid: No writer for this ending, or a value that JSON does not have.
         MissingDependency: pyarrow is not installed.
     """
-    if path.suffix not in _WRITERS:
+    ending = path.suffix.lower()
+    if ending not in _WRITERS:
         raise DatasetInvalid(f"{path}: a dataset is written to {', '.join(_WRITERS)}; give another ending")
+    if for_spreadsheets and ending != ".csv":
+        raise DatasetInvalid(f"{path}: only a CSV is written for spreadsheets; leave for_spreadsheets out")
     part = path.with_name(path.name + ".part")
     try:
-        _WRITERS[path.suffix](rows, part)
+        if for_spreadsheets:
+            # with a byte order mark: Excel takes UTF-8 without one for the machine's old encoding
+            _write_csv(rows, part, cell_of=not_a_formula, encoding="utf-8-sig")
+        else:
+            _WRITERS[ending](rows, part)
         os.replace(part, path)
     except UnicodeEncodeError as error:
         raise DatasetInvalid(f"{path}: half a character in an id, tag or note: {error}: write .jsonl") from error
@@ -59,12 +74,25 @@ def _dumped(value: Any, row: Mapping[str, Any], *, ascii_only: bool = True) -> s
         raise DatasetInvalid(f"case {row['id']!r} cannot be written: {error}: give it JSON data only") from error
 
 
-def _write_csv(rows: Rows, path: Path) -> None:
+def not_a_formula(text: str) -> str:
+    """Give a cell that a spreadsheet shows as it is: "'" before what it would compute, such as =HYPERLINK(...).
+
+    Source: OWASP, "CSV Injection".
+    """
+    return f"'{text}" if text.startswith(_FORMULAS) and not _NUMBER.fullmatch(text) else text
+
+
+def _write_csv(rows: Rows, path: Path, *, cell_of: Callable[[str], str] = str, encoding: str = "utf-8") -> None:
     columns = _columns(rows, types=(str,))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+    with path.open("w", encoding=encoding, newline="") as file:
+        for row in (columns, *zip(*columns.values(), strict=True)):
+            cells = ("" if value is None else _quoted(cell_of(str(value))) for value in row)
+            file.write(",".join(cells) + "\n")
+
+
+def _quoted(cell: str) -> str:
+    """Quote what a reader might take for more than a cell; csv.writer leaves a lone carriage return as it is."""
+    return '"' + cell.replace('"', '""') + '"' if _MORE_THAN_A_CELL.search(cell) else cell
 
 
 def _write_parquet(rows: Rows, path: Path) -> None:
@@ -105,7 +133,9 @@ def _columns(rows: Rows, *, types: tuple[type, ...]) -> dict[str, list[Any]]:
         else:
             columns["tags:json"] = [json.dumps(each) for each in tags]
     for name, missing in (("note", ""), ("cluster", None), ("weight", 1.0)):
-        if any(name in row for row in rows):
+        if texts_only and any(row.get(name) == "" for row in rows):  # an empty cell says nothing
+            columns[f"{name}:json"] = [_dumped(row.get(name, missing), row) for row in rows]
+        elif any(name in row for row in rows):
             columns[name] = [row.get(name, missing) for row in rows]
     if any("checks" in row for row in rows):
         columns["checks:json"] = [_dumped(row.get("checks", []), row) for row in rows]
@@ -114,7 +144,7 @@ def _columns(rows: Rows, *, types: tuple[type, ...]) -> dict[str, list[Any]]:
 
 def _is_flat(parts: Sequence[Any], types: tuple[type, ...], *, blanks: bool) -> bool:
     first = parts[0]
-    if not isinstance(first, dict) or not first or "" in first:
+    if not isinstance(first, dict) or not first or not all(_can_head(field) for field in first):
         return False
     if not all(isinstance(part, dict) and part.keys() == first.keys() for part in parts):
         return False
@@ -123,6 +153,11 @@ def _is_flat(parts: Sequence[Any], types: tuple[type, ...], *, blanks: bool) -> 
         for part in parts
         for field in first
     )
+
+
+def _can_head(field: str) -> bool:
+    """Whether a column named after it is read as such: blanks around a name are a spreadsheet's, not the field's."""
+    return field != "" and field == field.strip() and not field.endswith(".")
 
 
 def _keeps(value: Any, blanks: bool) -> bool:

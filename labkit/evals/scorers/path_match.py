@@ -44,7 +44,7 @@ class JsonPathMatch:
         try:
             import jsonpath
         except ImportError as error:
-            raise MissingDependency("python-jsonpath", extra="lab", purpose="JsonPathMatch") from error
+            raise MissingDependency("python-jsonpath", extra="evals", purpose="JsonPathMatch") from error
         try:
             compiled = jsonpath.compile(self.path)
         except jsonpath.JSONPathError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.errors import MissingDependency
+from labkit.extras import needs
 
 __all__ = ["PATTERN_TIMEOUT_S", "TEXT_MAX_CHARS", "holds"]
 
@@ -20,10 +20,8 @@ def holds(pattern: str, text: str) -> bool:
             pattern such as ``(a+)+$`` may: Python's own ``re`` cannot be stopped, so ``regex`` searches.
         MissingDependency: regex is not installed.
     """
-    try:
+    with needs("regex", "a pattern in a scorer"):
         import regex
-    except ModuleNotFoundError as error:
-        raise MissingDependency("regex", extra="lab", purpose="a pattern in a scorer") from error
     bounded(text)
     try:
         return regex.search(pattern, text, timeout=PATTERN_TIMEOUT_S) is not None

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from labkit.call.fingerprint import describe, digest
+from labkit.call.description import describe
+from labkit.call.fingerprint import digest
 from labkit.call.result import Result
 from labkit.evals.case import Case
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.call.result import Result
-from labkit.errors import MissingDependency
 from labkit.evals.case import Case
 from labkit.evals.scorers.checks import answer_text
 from labkit.evals.scorers.json_values import shown
 from labkit.evals.scorers.match import alternatives, at
 from labkit.evals.scorers.patterns import holds
 from labkit.evals.scorers.score import Score
+from labkit.extras import needs
 
 __all__ = ["TEXT_MAX_CHARS", "RegexMatch", "TextSimilarity"]
 
@@ -121,10 +121,8 @@ def _text_of(result: Result[Any], path: str) -> Any:
 
 
 def _similarity(a: str, b: str) -> float:
-    try:
+    with needs("rapidfuzz", "TextSimilarity"):
         from rapidfuzz.distance import Indel
-    except ImportError as error:
-        raise MissingDependency("rapidfuzz", extra="lab", purpose="TextSimilarity") from error
     return float(Indel.normalized_similarity(_folded(a), _folded(b)))
 
 

@@ -14,6 +14,7 @@ from labkit.errors import TooFewCases
 from labkit.evals.stats.arguments import as_count, two_sided_z
 from labkit.evals.stats.interval import Interval
 from labkit.evals.stats.rates import wilson
+from labkit.extras import needs
 
 __all__ = ["Kappa", "Level", "cohen_kappa", "fleiss_kappa", "krippendorff_alpha"]
 
@@ -131,7 +132,8 @@ def fleiss_kappa(counts: Sequence[Sequence[float]]) -> float:
         )
     if sum(any(column) for column in zip(*checked, strict=True)) < 2:
         raise TooFewCases("only one label was ever given, kappa is not estimable: add cases that should get another")
-    from statsmodels.stats.inter_rater import fleiss_kappa as fleiss
+    with needs("statsmodels", "Fleiss' kappa"):
+        from statsmodels.stats.inter_rater import fleiss_kappa as fleiss
 
     return float(fleiss(checked))
 

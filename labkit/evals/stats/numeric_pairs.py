@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from labkit.errors import TooFewCases
 from labkit.evals.stats.arguments import as_numbers, check_share
 from labkit.evals.stats.interval import Interval
+from labkit.extras import needs
 
 __all__ = ["Estimate", "clustered_se", "paired_t"]
 
@@ -78,7 +79,8 @@ def paired_t(
             f"the {len(differences)} differences show no spread around {mean:g}, so a t interval cannot be "
             "estimated: add cases, or test them with sign_flip"
         )
-    from scipy.special import stdtr, stdtrit
+    with needs("scipy", "a t interval"):
+        from scipy.special import stdtr, stdtrit
 
     half = float(stdtrit(df, (1 + confidence) / 2)) * se
     p = min(1.0, 2 * float(stdtr(df, -abs(mean / se))))

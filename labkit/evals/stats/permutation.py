@@ -7,6 +7,7 @@ from typing import Literal
 
 from labkit.errors import TooFewCases
 from labkit.evals.stats.arguments import as_numbers
+from labkit.extras import needs
 
 __all__ = ["sign_flip", "wilcoxon"]
 
@@ -40,7 +41,8 @@ def sign_flip(differences: Sequence[float], *, flips: int = 10_000, seed: int = 
     moved = [number for number in numbers if number]  # a 0 stays 0 whatever its sign
     if not moved:
         return 1.0
-    import numpy as np
+    with needs("numpy", "a sign-flip test"):
+        import numpy as np
 
     # Sums of the same numbers in another order differ in their last bits, and a tie counts as "so large".
     reached = abs(sum(moved)) - 1e-12 * sum(map(abs, moved))
@@ -85,7 +87,8 @@ def wilcoxon(
     moved = [number for number in numbers if number]
     if not moved:
         return 0.0, 1.0
-    from scipy import stats
+    with needs("scipy", "a Wilcoxon test"):
+        from scipy import stats
 
     found = stats.wilcoxon(moved, alternative=alternative)
     return float(found.statistic), float(found.pvalue)

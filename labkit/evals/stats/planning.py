@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 from labkit.errors import TooFewCases
 from labkit.evals.stats.arguments import check_part, check_share, two_sided_z
+from labkit.extras import needs
 
 __all__ = ["cases_needed", "cases_needed_numeric", "minimum_detectable_effect"]
 
@@ -131,8 +132,9 @@ def _quantiles(power: float, alpha: float) -> tuple[float, float]:
 
 def _by_noncentral_t(effect: float, power: float, alpha: float, start: float) -> float:
     # Not statsmodels' solve_power: it gives up with a warning where the answer is a handful of cases.
-    from scipy.optimize import brentq
-    from scipy.special import nctdtr, stdtrit
+    with needs("scipy", "a number of cases"):
+        from scipy.optimize import brentq
+        from scipy.special import nctdtr, stdtrit
 
     def lacking(n: float) -> float:
         critical, shift = stdtrit(n - 1, 1 - alpha / 2), effect * math.sqrt(n)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from labkit.errors import TooFewCases
 from labkit.evals.stats.arguments import as_count, check_share
 from labkit.evals.stats.interval import Interval
+from labkit.extras import needs
 
 __all__ = ["quantile_coverage", "quantile_interval", "quantile_ranks"]
 
@@ -90,7 +91,8 @@ def quantile_coverage(n: int, q: float, low: int | None, high: int | None) -> fl
     first, last = (0 if low is None else low), (n + 1 if high is None else high)
     if low == 0 or high == n + 1 or not 0 <= first < last <= n + 1:
         raise ValueError(f"ranks {low!r} and {high!r} of {n} values: give 1 <= low < high <= n, None for no end")
-    from scipy.special import bdtr, bdtrc
+    with needs("scipy", "an interval of a percentile"):
+        from scipy.special import bdtr, bdtrc
 
     missed_below = 0.0 if low is None else float(bdtr(low - 1, n, q))
     missed_above = 0.0 if high is None else float(bdtrc(high - 1, n, q))
@@ -99,14 +101,16 @@ def quantile_coverage(n: int, q: float, low: int | None, high: int | None) -> fl
 
 def _low_rank(n: int, q: float, miss: float) -> int:
     """The largest r with P(Binomial <= r - 1) <= miss; the caller knows that 1 is such."""
-    from scipy.special import bdtr
+    with needs("scipy", "an interval of a percentile"):
+        from scipy.special import bdtr
 
     return 1 + bisect_right(range(1, n), miss, key=lambda k: float(bdtr(k, n, q)))
 
 
 def _high_rank(n: int, q: float, miss: float) -> int:
     """The smallest s with P(Binomial >= s) <= miss; the caller knows that n is such."""
-    from scipy.special import bdtrc
+    with needs("scipy", "an interval of a percentile"):
+        from scipy.special import bdtrc
 
     return 1 + bisect_left(range(n - 1), -miss, key=lambda k: -float(bdtrc(k, n, q)))
 

@@ -6,6 +6,7 @@ import math
 
 from labkit.evals.stats.arguments import check_part, check_share, two_sided_z
 from labkit.evals.stats.interval import Interval
+from labkit.extras import needs
 
 __all__ = ["clopper_pearson", "difference_se", "rate_se", "rogan_gladen", "wilson"]
 
@@ -58,7 +59,8 @@ def clopper_pearson(passed: float, n: float, confidence: float = 0.95) -> Interv
     """
     check_part(passed, n, "passed")
     check_share(confidence, "confidence")
-    from scipy.special import betaincinv
+    with needs("scipy", "an exact interval of a rate"):
+        from scipy.special import betaincinv
 
     tail = (1 - confidence) / 2
     low = 0.0 if passed == 0 else float(betaincinv(passed, n - passed + 1, tail))
