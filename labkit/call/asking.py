@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from labkit.call.answer import Answer
-from labkit.call.completions import check_whole, is_blank, read_answer
+from labkit.call.blanks import is_blank
+from labkit.call.completions import check_whole
 from labkit.call.definition import Seat
 from labkit.call.repairs import Repair
 from labkit.call.result import Reason
@@ -89,7 +90,7 @@ async def _judge(
         with journal.step("rules"):
             text, guarded = await apply_guards(plan.guards, text, timeout_s)
     with journal.step("output"):
-        value, repairs = read_answer(plan.output, text, plan.policy.repair)
+        value, repairs = plan.output.accept(text, plan.policy.repair)
     fixes, confidence = _UNTOUCHED, None
     with journal.step("rules"):
         if plan.rules:
@@ -124,7 +125,7 @@ async def _sample(
             try:
                 check_whole(each.completion)
                 text, _ = trip.plan.output.answer_in(each.completion.text)
-                values.append(trip.plan.output.dump(read_answer(trip.plan.output, text, "safe")[0]))
+                values.append(trip.plan.output.dump(trip.plan.output.accept(text, "safe")[0]))
             except StepFailed as failed:
                 trip.journal.judge(each.n, failed.reason.outcome, failed.reason.message, failed.reason.errors)
     return values

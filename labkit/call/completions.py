@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import unicodedata
-from typing import Any
 
-from labkit.call.output_type import OutputType
-from labkit.call.repairs import Repair, RepairLevel
 from labkit.call.result import FieldError, Reason
 from labkit.call.steps import StepFailed
 from labkit.errors import Outcome
 from labkit.models.protocol import Completion
 
-__all__ = ["check_whole", "is_blank", "read_answer"]
+__all__ = ["check_whole"]
 
 
 def check_whole(completion: Completion) -> None:
@@ -30,29 +26,6 @@ def check_whole(completion: Completion) -> None:
     if completion.rejected is not None:
         outcome: Outcome = "schema" if _is_json(completion.text) else "parse"
         raise _failed(outcome, f"the provider rejected what the model wrote: {completion.rejected}", kind="rejected")
-
-
-def read_answer(output: OutputType, text: str, level: RepairLevel) -> tuple[Any, tuple[Repair, ...]]:
-    """Read *text* as a value of *output*; a blank one is an answer only to a type that says so.
-
-    That is ``str | None``, whose value is then None, and a ``Literal[""]``.
-
-    Raises:
-        StepFailed: Step ``output``: it is blank or holds no JSON (outcome ``parse``), or does not fit (``schema``).
-    """
-    if not is_blank(text):
-        return output.accept(text, level)
-    schema = output.schema or {}
-    if "" in schema.get("enum", (schema.get("const"),)):
-        return output.accept("", level)
-    if {option.get("type") for option in schema.get("anyOf", ()) if isinstance(option, dict)} == {"string", "null"}:
-        return None, ()
-    raise _failed("parse", "the model gave no text at all", kind="blank")
-
-
-def is_blank(text: str) -> bool:
-    """Whether *text* says nothing: blanks, and characters that nobody sees."""
-    return not text or (len(text) < 100 and all(each.isspace() or unicodedata.category(each) == "Cf" for each in text))
 
 
 def _is_json(text: str) -> bool:

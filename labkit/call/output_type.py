@@ -12,6 +12,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from labkit.call.blanks import is_blank
 from labkit.call.inputs import field_errors
 from labkit.call.instances import Revalidator, equal
 from labkit.call.keeping import Keeper
@@ -67,6 +68,8 @@ class OutputType:
         Raises:
             StepFailed: Step ``output``: no JSON in it (outcome ``parse``), or not the schema's value (``schema``).
         """
+        if is_blank(text):
+            return self._meant_by_nothing(), ()
         if self.schema is None:
             return self._text(text)
         if self._has_decimals and _FRACTION.search(text):
@@ -79,8 +82,6 @@ class OutputType:
                 raise self._failed(error) from error
         if (taken := self._as_pydantic_takes_it(text)) is not None:
             return taken
-        if not text.strip() and (blank := self._blank()) is not _NOTHING:
-            return blank, ()
         # Loaded for the first answer that is not quite right: a tenth of what `import labkit` may take.
         from labkit.call.outputs import pick
 
@@ -108,21 +109,28 @@ class OutputType:
 
     def _text(self, text: str) -> tuple[Any, tuple[Repair, ...]]:
         answer, taken = self.answer_in(text)
-        if not answer.strip():
-            # A provider that says nothing has not answered.
-            raise StepFailed(Reason(step="output", outcome="parse", message="the text is empty"))
-        return self._checked(answer), taken
+        return (self._meant_by_nothing() if is_blank(answer) else self._checked(answer)), taken
 
-    def _blank(self) -> Any:
-        """Give what an empty text means where the type says that it may mean something."""
+    def _meant_by_nothing(self) -> Any:
+        """Give what an empty text means to a type that says so; to all others a provider that says nothing has not
+        answered.
+
+        Raises:
+            StepFailed: Step ``output``, outcome ``parse``: it means nothing.
+        """
         schema = self.schema or {}
-        choices = schema.get("anyOf")
-        if isinstance(choices, list) and [each.get("type") for each in choices] in (
-            ["string", "null"], ["null", "string"],
-        ):  # fmt: skip
+        if {option.get("type") for option in schema.get("anyOf", ())} == {"string", "null"}:
             return None
-        # only who wrote min_length=0 himself has asked for it
-        return "" if schema.get("type") == "string" and schema.get("minLength") == 0 else _NOTHING
+        # only who wrote min_length=0 or Literal[""] himself has asked for it
+        is_asked_for = schema.get("type") == "string" and schema.get("minLength") == 0
+        if is_asked_for or "" in schema.get("enum", (schema.get("const"),)):
+            return self._checked("")
+        said = "the model gave no text at all"
+        raise StepFailed(
+            Reason(
+                step="output", outcome="parse", message=said, errors=(FieldError(path="", type="blank", message=said),)
+            )
+        )
 
     def _reading_schema(self, full: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, bool]:
         """Give the schema that texts are read by, and whether it holds decimals."""

@@ -342,7 +342,7 @@ def _choice_of(body: Any) -> dict[str, Any] | None:
         return None
     if not isinstance(choices, list) or not all(isinstance(each, dict) for each in choices):
         raise NoAnswer
-    return next((each for each in choices if each.get("index") != 1), None)
+    return next((each for each in choices if type(each.get("index")) is not int or each["index"] != 1), None)
 
 
 def _content_of(content: Any, output: Output) -> str:
