@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from labkit.call.answer import Answer
+from labkit.call.blanks import is_blank
 from labkit.call.completions import check_whole
 from labkit.call.definition import Seat
-from labkit.call.output_type import is_blank
 from labkit.call.repairs import Repair
 from labkit.call.result import Reason
 from labkit.call.rules import Confidence, apply_guards, apply_rules, score_confidence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from labkit.call.blanks import is_blank
 from labkit.call.inputs import field_errors
 from labkit.call.instances import Revalidator, equal
 from labkit.call.keeping import Keeper
@@ -22,7 +22,7 @@ from labkit.call.schemas import inline_refs
 from labkit.call.steps import StepFailed
 from labkit.errors import CallInvalid, OutputRejected
 
-__all__ = ["OutputType", "is_blank"]
+__all__ = ["OutputType"]
 
 _NOTHING: Any = object()
 _FRACTION = re.compile(r"\d\.\d|\d[eE][-+]?\d")
@@ -68,6 +68,8 @@ class OutputType:
         Raises:
             StepFailed: Step ``output``: no JSON in it (outcome ``parse``), or not the schema's value (``schema``).
         """
+        if is_blank(text):
+            return self._meant_by_nothing(), ()
         if self.schema is None:
             return self._text(text)
         if self._has_decimals and _FRACTION.search(text):
@@ -80,8 +82,6 @@ class OutputType:
                 raise self._failed(error) from error
         if (taken := self._as_pydantic_takes_it(text)) is not None:
             return taken
-        if is_blank(text):
-            return self._blank(), ()
         # Loaded for the first answer that is not quite right: a tenth of what `import labkit` may take.
         from labkit.call.outputs import pick
 
@@ -109,25 +109,28 @@ class OutputType:
 
     def _text(self, text: str) -> tuple[Any, tuple[Repair, ...]]:
         answer, taken = self.answer_in(text)
-        return self._checked(self._blank() if is_blank(answer) else answer), taken
+        return (self._meant_by_nothing() if is_blank(answer) else self._checked(answer)), taken
 
-    def _blank(self) -> Any:
-        """Give what an empty text means where the type says that it may mean something.
+    def _meant_by_nothing(self) -> Any:
+        """Give what an empty text means to a type that says so; to all others a provider that says nothing has not
+        answered.
 
         Raises:
-            StepFailed: Outcome ``parse``: a provider that says nothing has not answered.
+            StepFailed: Step ``output``, outcome ``parse``: it means nothing.
         """
         schema = self.schema or {}
-        choices = schema.get("anyOf")
-        if isinstance(choices, list) and [each.get("type") for each in choices] in (
-            ["string", "null"], ["null", "string"],
-        ):  # fmt: skip
+        if {option.get("type") for option in schema.get("anyOf", ())} == {"string", "null"}:
             return None
-        if "" in schema.get("enum", (schema.get("const"),)):
-            return ""
-        if schema.get("type") == "string" and schema.get("minLength") == 0:  # somebody wrote that it may be empty
-            return ""
-        raise _says_nothing()
+        # only who wrote min_length=0 or Literal[""] himself has asked for it
+        is_asked_for = schema.get("type") == "string" and schema.get("minLength") == 0
+        if is_asked_for or "" in schema.get("enum", (schema.get("const"),)):
+            return self._checked("")
+        said = "the model gave no text at all"
+        raise StepFailed(
+            Reason(
+                step="output", outcome="parse", message=said, errors=(FieldError(path="", type="blank", message=said),)
+            )
+        )
 
     def _reading_schema(self, full: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, bool]:
         """Give the schema that texts are read by, and whether it holds decimals."""
@@ -292,15 +295,3 @@ def _faults(error: pydantic.ValidationError) -> frozenset[tuple[str, str]]:
 
 def _words_in(schema: Mapping[str, Any]) -> set[str]:
     return set(re.findall(r"\w+", json.dumps(schema, default=repr)))
-
-
-def is_blank(text: str) -> bool:
-    """Whether *text* says nothing: blanks, and characters that nobody sees."""
-    return not text or (len(text) < 100 and all(each.isspace() or unicodedata.category(each) == "Cf" for each in text))
-
-
-def _says_nothing() -> StepFailed:
-    said = "the model gave no text at all"
-    return StepFailed(
-        Reason(step="output", outcome="parse", message=said, errors=(FieldError(path="", type="blank", message=said),))
-    )

@@ -4,8 +4,12 @@
     model.py            Model: which model to ask, and how
     resolve.py          from a Model to the client that speaks to it
     offline/            the embedded model: no key, no network
-    direct.py           OpenAI's format over aiohttp; chat_response.py, event_stream.py read what comes back,
-                        http_session.py keeps the connections
+    direct.py           OpenAI's format over aiohttp: whose key, which address. exchange.py asks and reads,
+                        request_body.py says what is sent, ways.py what each server takes, http_session.py keeps the
+                        connections, proxies.py finds the way
+    chat_response.py    what a server says: event_stream.py cuts a stream, message_parts.py takes a message apart,
+                        chat_errors.py knows errors, endings.py why an answer ended, usage_reports.py its tokens,
+                        surrogates.py joins halves of characters
     litellm_client.py   every other provider; the only file that knows litellm
     scripted.py         a model for tests
     schema_wire.py      how a JSON Schema travels to a provider

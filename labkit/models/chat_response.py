@@ -473,7 +473,8 @@ def _leading(raw: bytes) -> Any:
         body, end = json.JSONDecoder().raw_decode(text)  # takes half an emoji
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
         raise Unreadable(f"{error}: {begins(raw)}") from error
-    if rest := text[end:].strip():
+    rest = text[end:].strip()
+    if not "data: [DONE]".startswith(rest):
         events = EventStream()
         said = events.feed(rest.encode("utf-8", "replace")) + events.end()
         if not rest.startswith("data:") or any(data != _DONE for data in said):
