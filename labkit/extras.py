@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 
 from labkit.errors import MissingDependency
 
-__all__ = ["BROUGHT_BY", "needs"]
+__all__ = ["BROUGHT_BY", "needs", "spec_of"]
 
 BROUGHT_BY: Mapping[str, tuple[str, str]] = {
     "IPython": ("IPython", "lab"),
@@ -66,3 +68,11 @@ def needs(module: str, purpose: str) -> Iterator[None]:
         package, extra = BROUGHT_BY[module]
         why = f"cannot be imported ({' '.join(str(error).split())})"
         raise MissingDependency(package, extra=extra, purpose=purpose, why=why) from error
+
+
+def spec_of(module: str) -> ModuleSpec | None:
+    """Find a module without importing it; None where it cannot be had, also where a finder refuses it."""
+    try:
+        return find_spec(module)
+    except ImportError:
+        return None
