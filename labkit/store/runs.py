@@ -263,7 +263,7 @@ class RunStore:
         about, summary = found["about"], found["summary"]
         if isinstance(about, Damaged) or not isinstance(about, dict):
             raise damage(found["run_id"], "its heading", getattr(about, "why", f"{about!r}"), where=self.url)
-        if isinstance(summary, Damaged) or (summary is not None and not is_summary(summary)):
+        if isinstance(summary, Damaged) or not _fits(summary, found["finished_at"]):
             raise damage(found["run_id"], "its summary", getattr(summary, "why", f"{summary!r}"), where=self.url)
         return StoredRun(**found)
 
@@ -318,3 +318,7 @@ def _insert_once(connection: sa.Connection, table: sa.Table) -> Any:
     """An insert that leaves a row with the same key alone; both databases write it the same way."""
     insert = insert_postgresql if connection.dialect.name == "postgresql" else insert_sqlite
     return insert(table).on_conflict_do_nothing()
+
+
+def _fits(summary: Any, finished_at: str | None) -> bool:
+    return is_summary(summary) if summary is not None else finished_at is None
