@@ -9,7 +9,8 @@ import pytest
 from desk import support_desk
 
 import labkit as lk
-from labkit.call.fingerprint import describe, digest
+from labkit.call.description import describe
+from labkit.call.fingerprint import digest
 from labkit.errors import CallInvalid
 from labkit.models.resolve import client_for
 
