@@ -129,10 +129,10 @@ PINNED = {
     "prompt": "eb14856cf0501a76301914ceac889fc63a59e747212f6c68a18f33cb4c2603eb",
     "input_schema": "aae3859067e2adf1b6dd985b8f630775a7c1c48d3c6b5b61f321ef25ee464bd6",
     "output_schema": "7edc6301bbb0787433632d4bac49d31a046d15a68824667ee296d13158e038b3",
-    "model": "c02db4e28e4cd88750222c601a0214a04c8121a3198d774914ea22cea6783673",
+    "model": "a5b0c752a98b34cef21fa74b2a24285c375962c9c8cdb8edd8a902061fb3b5ab",
     "context": "79c02df17ade8ebc4a31ae13b02b529f40c9cbf0ea1c80a1f71c1c0c795de567",
     "rules": "817411561351511ec8678f40db03f24923b844b14c1b6584754df6a52fc7d63c",
-    "policy": "848cdf762c33e5eeb84d092592b90e486ff46ebe94d0884e1cc5707d87f28e2f",
+    "policy": "59f7bc751b72f0716d62021d90b1437039f6f5fc98102e334fba87879d99d5b5",
     "fallbacks": "6b68bfdad721849e907b6d4828680828ab032de10cbac0f130a2de3981ca0556",
 }
 """Of tests/pinned_call.py. Another value is another version of every call there is: say so in the changelog."""
