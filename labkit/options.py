@@ -6,9 +6,9 @@
         deadline_s: Positive = 30.0
         retry: Retry = field(default_factory=Retry)
 
-``Policy(deadline=3)``, ``Policy(deadline_s="3")`` and ``Policy(retry=3)`` then say what to write instead. A range stands
-in the annotation (``Positive``, ``Share``), and so does what a function is called with (``Called("value", "input")``).
-What spans several options is left to ``__post_init__``.
+``Policy(deadline=3)``, ``Policy(deadline_s="3")`` and ``Policy(retry=3)`` then say what to write instead. A range
+stands in the annotation (``Positive``, ``Share``), and so does what a function is called with (``Called("value",
+"input")``). What spans several options is left to ``__post_init__``.
 
 Imports ``labkit.errors`` alone.
 """
@@ -21,7 +21,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Integral, Real
@@ -43,6 +43,7 @@ __all__ = [
     "checked_names",
     "fitted",
     "near",
+    "no_option",
     "shown",
 ]
 
@@ -50,6 +51,19 @@ C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SHOWN_CHARS = 80
+
+# What other libraries call it, where the letters alone would lead elsewhere.
+_CALLED_ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    "timeout": ("timeout_s", "deadline_s", "total_s"),
+    "retries": ("retry", "max_attempts"),
+    "max_retries": ("retry", "max_attempts"),
+    "api_base": ("base_url",),
+    "url": ("base_url",),
+    "response_model": ("output",),
+    "schema": ("output",),
+    "max_completion_tokens": ("max_tokens",),
+    "metrics": ("scorers",),
+}
 _UNKNOWN = inspect.Parameter.empty
 
 
@@ -90,22 +104,33 @@ Whole = Annotated[int, Bound(0)]
 
 
 class _Misfit(Exception):
-    """A value is not of its kind; *depth* 0 where it is something else altogether. Never leaves this module."""
+    """A value is not of its kind. Never leaves this module.
 
-    def __init__(self, said: str, depth: int = 0) -> None:
+    Args:
+        depth: 0 where the value is something else altogether, 1 where it is nearly of the kind.
+        item: Which item of a list or a dict it is, and its value.
+    """
+
+    def __init__(self, said: str, depth: int = 0, item: tuple[int | str, Any] | None = None) -> None:
         super().__init__(said)
         self.said = said
         self.depth = depth
+        self.item = item
 
 
 # --- at the door ------------------------------------------------------------------------------------------------------
 
 
-def checked(error: type[LabkitError] = CallInvalid) -> Callable[[C], C]:
-    """Make a class refuse, with *error*, options that it does not have and values of another kind."""
+def checked(error: type[LabkitError] = CallInvalid, *, owner: str | None = None) -> Callable[[C], C]:
+    """Make a class refuse, with *error*, options that it does not have and values of another kind.
+
+    Args:
+        owner: What messages call it; the class's own name by default.
+    """
 
     def decorate(cls: C) -> C:
         made: Any = cls.__init__  # type: ignore[misc]
+        called = owner or cls.__name__
 
         # Looked up at the first use: annotations may name what stands further down in the module.
         @functools.cache
@@ -116,10 +141,12 @@ def checked(error: type[LabkitError] = CallInvalid) -> Callable[[C], C]:
         @functools.wraps(made)
         def __init__(self: Any, *given: Any, **named: Any) -> None:
             signature, kinds = plan()
-            bound = _bound(cls.__name__, signature, kinds, (self, *given), named, error)
-            next(iter(bound.arguments))  # self
-            for name, value in list(bound.arguments.items())[1:]:
-                bound.arguments[name] = fitted(cls.__name__, name, value, kinds.get(name, Any), error, cls)
+            bound = _bound(called, signature, lambda: kinds, (self, *given), named, error)
+            for name, value in list(bound.arguments.items())[1:]:  # the first is self
+                hidden = _is_hidden(cls, name)
+                bound.arguments[name] = fitted(
+                    name, value, kinds.get(name, Any), f"{called}({{}})", error, hidden
+                )
             made(*bound.args, **bound.kwargs)
 
         cls.__init__ = __init__  # type: ignore[misc]
@@ -128,21 +155,25 @@ def checked(error: type[LabkitError] = CallInvalid) -> Callable[[C], C]:
     return decorate
 
 
-def checked_names(error: type[LabkitError] = CallInvalid) -> Callable[[F], F]:
+def checked_names(error: type[LabkitError] = CallInvalid, *, owner: str | None = None) -> Callable[[F], F]:
     """Make a function refuse, with *error*, arguments that it does not have; kinds are its own to look at."""
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
-        name = function.__name__
+        name = owner or function.__name__
+
+        @functools.cache
+        def kinds() -> Mapping[str, Any]:
+            return typing.get_type_hints(function, include_extras=True)
 
         @functools.wraps(function)
         def call(*given: Any, **named: Any) -> Any:
-            _bound(name, signature, {}, given, named, error)
+            _bound(name, signature, kinds, given, named, error)
             return function(*given, **named)
 
         @functools.wraps(function)
         async def acall(*given: Any, **named: Any) -> Any:
-            _bound(name, signature, {}, given, named, error)
+            _bound(name, signature, kinds, given, named, error)
             return await function(*given, **named)
 
         return typing.cast(F, acall if inspect.iscoroutinefunction(function) else call)
@@ -151,13 +182,14 @@ def checked_names(error: type[LabkitError] = CallInvalid) -> Callable[[F], F]:
 
 
 def fitted(
-    owner: str, name: str, value: Any, kind: Any, error: type[LabkitError] = CallInvalid, cls: type | None = None
+    name: str, value: Any, kind: Any, place: str, error: type[LabkitError] = CallInvalid, hidden: bool = False
 ) -> Any:
     """Give *value* as its *kind*, an annotation, has it: numbers of NumPy and their like become Python's own.
 
     Args:
-        owner: Whose option it is, for the message: ``Policy``.
-        cls: The class, where one of its fields may not be shown.
+        name: The option's.
+        place: For the message, ``{}`` where ``name=value`` is to stand: "Policy({})".
+        hidden: The value may not be shown.
 
     Raises:
         LabkitError: As *error*, naming the place, what was given and the mend.
@@ -165,12 +197,23 @@ def fitted(
     try:
         return _fit(kind, value, name)
     except _Misfit as misfit:
-        said = "..." if _is_hidden(cls, name) else shown(value)
-        raise error(f"{owner}({name}={said}): {misfit.said}") from None
+        where = name if misfit.item is None else f"{name}[{misfit.item[0]!r}]"
+        what = value if misfit.item is None else misfit.item[1]
+        given = f"{where}={'...' if hidden else shown(what)}"
+        raise error(f"{place.format(given)}: {misfit.said}") from None
+
+
+def no_option(owner: str, name: str, names: Sequence[str]) -> str:
+    """Say that *owner* has no option *name*, and which of *names* was probably meant."""
+    meant = near(name, names)
+    return f"{owner} has no {name!r}: {f'write {meant}=; ' if meant else ''}it has {', '.join(names)}"
 
 
 def near(name: str, names: Sequence[str]) -> str | None:
     """Give the one of *names* that was probably meant by *name*; None where none is near."""
+    for ours in _CALLED_ELSEWHERE.get(name, ()):
+        if ours in names:
+            return ours
     import difflib  # most programs never make a slip
 
     folded = {each.casefold(): each for each in names}
@@ -184,7 +227,7 @@ def near(name: str, names: Sequence[str]) -> str | None:
 def _bound(
     owner: str,
     signature: inspect.Signature,
-    kinds: Mapping[str, Any],
+    kinds: Callable[[], Mapping[str, Any]],
     given: tuple[Any, ...],
     named: Mapping[str, Any],
     error: type[LabkitError],
@@ -193,34 +236,34 @@ def _bound(
     takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in signature.parameters.values())
     for name in () if takes_any else named:
         if name not in parameters:
-            raise error(f"{owner} has no option {name!r}: {_instead_of(owner, name, named[name], parameters, kinds)}")
+            raise error(_of_a_part(owner, name, named[name], kinds()) or no_option(owner, name, parameters))
     try:
         return signature.bind(*given, **named)
     except TypeError as unbound:
         by_name = [n for n, p in signature.parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
         if "too many positional" in str(unbound) and by_name:
-            stray = given[-1]
-            fits = next((name for name in by_name if name in kinds and _takes(kinds[name], stray)), by_name[0])
-            raise error(
-                f"{owner}({shown(stray)}): options are given by name: {owner}({fits}={shown(stray)})"
-            ) from None
+            by_place = [n for n, p in signature.parameters.items() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+            stray, hints = given[len(by_place)], kinds()
+            fits = next((name for name in by_name if name in hints and _takes(hints[name], stray)), by_name[0])
+            more = ", ..." if given[len(by_place) + 1 :] or named else ""
+            raise error(f"{owner}: options are given by name: {owner}({fits}={shown(stray)}{more})") from None
         raise error(f"{owner}(): {unbound}; it takes {', '.join(parameters)}") from None
 
 
-def _instead_of(owner: str, name: str, value: Any, names: Sequence[str], kinds: Mapping[str, Any]) -> str:
+def _of_a_part(owner: str, name: str, value: Any, kinds: Mapping[str, Any]) -> str | None:
+    """Say where option *name* belongs, if it is one of what *owner* is made of: ``Policy(max_attempts=3)``."""
     for option, kind in kinds.items():
         for part in _classes_in(kind):
             if name in (each.name for each in dataclasses.fields(part) if each.init):
-                return f"it is one of {part.__name__}: {owner}({option}={part.__name__}({name}={shown(value)}))"
-    if (meant := near(name, names)) is not None:
-        return f"write {meant}=; it has {', '.join(names)}"
-    return f"it has {', '.join(names)}"
+                others = [f"{each.name}=..." for each in dataclasses.fields(part) if each.init and _is_needed(each)]
+                written = f"{owner}({option}={part.__name__}({', '.join([*others, f'{name}={shown(value)}'])}))"
+                return f"{owner} has no {name!r}, {part.__name__} has: write {written}"
+    return None
 
 
-def _is_hidden(cls: type | None, name: str) -> bool:
-    if cls is None or not dataclasses.is_dataclass(cls):
-        return False
-    return any(each.name == name and not each.repr and "key" in name for each in dataclasses.fields(cls))
+def _is_hidden(cls: type, name: str) -> bool:
+    """A key is not shown where somebody made a slip either."""
+    return dataclasses.is_dataclass(cls) and name == "api_key"
 
 
 # --- kinds ------------------------------------------------------------------------------------------------------------
@@ -254,6 +297,8 @@ def _fit(kind: Any, value: Any, name: str) -> Any:
         return called_with(value, None if count is None else Called(*(f"argument {n + 1}" for n in range(count))))
     if origin is typing.get_origin(Sequence[Any]):
         return _fit_sequence(parts[0] if parts else Any, value, name)
+    if origin is typing.get_origin(Mapping[str, Any]):
+        return _fit_mapping(parts[1], value, kind, name)
     return _fit_class(origin or kind, value, kind, name)
 
 
@@ -299,7 +344,7 @@ def _fit_one_of(kinds: Sequence[Any], value: Any, name: str) -> Any:
     nearest = max(misfits, key=lambda misfit: misfit.depth)
     if nearest.depth:
         tail = ", or None" if types.NoneType in kinds and len(kinds) == 2 and "give" in nearest.said else ""
-        raise _Misfit(nearest.said + tail, nearest.depth)
+        raise _Misfit(nearest.said + tail, nearest.depth, nearest.item)
     raise _Misfit(_give(typing.Union[tuple(kinds)], value, name))  # noqa: UP007
 
 
@@ -308,15 +353,28 @@ def _fit_sequence(kind: Any, value: Any, name: str) -> Any:
         if isinstance(value, (set, frozenset, Mapping)) or hasattr(value, "__next__"):
             raise _Misfit(f"a {type(value).__name__} has no order that lasts: write {name}=[...]")
         if value is None:
-            raise _Misfit(f"write {name}=[] for none")
-        raise _Misfit(f"write {name}=[{shown(value)}], a list also of one")
+            raise _Misfit(f"give a list, {name}=[] for none")
+        raise _Misfit(f"give a list, also of one: {name}=[{shown(value)}]")
     items = []
     for n, item in enumerate(value):
         try:
             items.append(_fit(kind, item, name))
         except _Misfit as misfit:
-            raise _Misfit(f"{name}[{n}] is {shown(item)}: {misfit.said}", 1) from None
+            raise _Misfit(misfit.said, 1, (n, item)) from None
     return value if all(a is b for a, b in zip(items, value, strict=True)) else tuple(items)
+
+
+def _fit_mapping(kind: Any, value: Any, whole: Any, name: str) -> Any:
+    _fit_class(Mapping, value, whole, name)
+    items = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise _Misfit(f"its key {shown(key)} is no text: write {str(key)!r}", 1)
+        try:
+            items[key] = _fit(kind, item, name)
+        except _Misfit as misfit:
+            raise _Misfit(misfit.said, 1, (key, item)) from None
+    return value if all(items[key] is value[key] for key in items) else items
 
 
 def _number(kind: type, value: Any, name: str) -> Any:
@@ -344,7 +402,8 @@ def called_with(function: Any, wanted: Called | None) -> Any:
             function.close()  # else Python warns, somewhere else, that it was never awaited
         raise _Misfit(f"{name} was called already: give the function itself, without its parentheses", 1)
     if not callable(function):
-        raise _Misfit(f"a {type(function).__name__} cannot be called: give a function of ({listed})")
+        what = "None" if function is None else _a(type(function).__name__)
+        raise _Misfit(f"{what} cannot be called: give a function of ({listed})")
     if isinstance(function, type):
         _check_class(function, wanted)
     if wanted is None:
@@ -360,7 +419,7 @@ def called_with(function: Any, wanted: Called | None) -> Any:
     except TypeError:
         raise _Misfit(
             f"{_named(function)} takes {_parameters(signature)} and is called with ({listed}): "
-            f"write def {_identifier(function)}({listed})",
+            f"write {_header(function, listed)}",
             1,
         ) from None
     return function
@@ -391,9 +450,11 @@ def shown(value: Any) -> str:
     if isinstance(value, type) or inspect.isroutine(value):
         return _named(value)
     try:
-        said = repr(value)
+        said = f"[{', '.join(map(shown, value))}]" if type(value) is list else repr(value)
     except Exception:  # the message is about its kind, whatever its repr does
         said = f"<{type(value).__name__}>"
+    if len(said) > _SHOWN_CHARS and dataclasses.is_dataclass(value):
+        return f"{type(value).__name__}(...)"
     return said if len(said) <= _SHOWN_CHARS else f"{said[: _SHOWN_CHARS - 1]}…"
 
 
@@ -403,9 +464,18 @@ def _named(function: Any) -> str:
     )[2]
 
 
-def _identifier(function: Any) -> str:
-    name = getattr(function, "__name__", type(function).__name__)
-    return name if name.isidentifier() else "function"
+def _header(function: Any, parameters: str) -> str:
+    name = getattr(function, "__name__", "__call__")
+    return f"def {name}({parameters})" if name.isidentifier() else f"lambda {parameters}: ..."
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[:1] in "AEIOUaeiou" else f"a {name}"
+
+
+def _any_of(said: Sequence[str], *, or_none: bool = False) -> str:
+    joined = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}"
+    return f"{joined}, or None" if or_none else joined
 
 
 def _give(kind: Any, value: Any, name: str) -> str:
@@ -425,11 +495,9 @@ def _words(kind: Any, name: str) -> str:
         return _range_words(parts[0], bounds[0], name) if bounds else _words(parts[0], name)
     if origin in (typing.Union, types.UnionType):
         said = list(dict.fromkeys(_words(part, name) for part in parts if part is not types.NoneType))
-        if types.NoneType in parts:
-            said.append("None")
-        return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}".replace(", None or", " or")
+        return _any_of(said, or_none=types.NoneType in parts)
     if origin is Literal:
-        return " or ".join(repr(part) for part in parts)
+        return _any_of([repr(part) for part in parts])
     if origin is typing.get_origin(Callable[..., Any]):
         return "a function"
     if origin is typing.get_origin(Sequence[Any]):
@@ -442,7 +510,7 @@ def _words(kind: Any, name: str) -> str:
         return plain[named]
     if isinstance(named, type) and issubclass(named, Mapping):
         return "a dict"
-    return f"a {getattr(named, '__name__', named)}"
+    return _a(getattr(named, "__name__", str(named)))
 
 
 def _range_words(kind: Any, bound: Bound, name: str) -> str:
@@ -451,8 +519,10 @@ def _range_words(kind: Any, bound: Bound, name: str) -> str:
     if bound.low == -math.inf:
         return f"a {number}"
     if bound.high != math.inf:
-        return f"a {number} above {bound.low:g}, at most {bound.high:g}" if bound.above else (
-            f"a {number} from {bound.low:g} to {bound.high:g}"
+        return (
+            f"a {number} above {bound.low:g}, at most {bound.high:g}"
+            if bound.above
+            else (f"a {number} from {bound.low:g} to {bound.high:g}")
         )
     return f"a positive {number}" if bound.above else f"a {number}, {bound.low:g} or more"
 
@@ -461,15 +531,26 @@ def _instead(kind: Any, value: Any) -> str | None:
     """Give what was probably meant by *value*: ``Retry(max_attempts=3)`` for 3 or ``{"max_attempts": 3}``."""
     if isinstance(value, (bool, type)) or value is None:
         return None
+    in_any = None
     for cls in _classes_in(kind):
         hints = typing.get_type_hints(cls, include_extras=True)
         options = [each for each in dataclasses.fields(cls) if each.init]
         if isinstance(value, Mapping) and value and set(value) <= {each.name for each in options}:
             return f"{cls.__name__}({', '.join(f'{key}={shown(item)}' for key, item in value.items())})"
         for option in options:
-            if hints[option.name] is not Any and _takes(hints[option.name], value):
-                return f"{cls.__name__}({'' if not option.kw_only else f'{option.name}='}{shown(value)})"
-    return None
+            if not _is_needed(option) and any(_is_needed(each) for each in options):
+                continue
+            if hints[option.name] is Any and not isinstance(value, (str, int, float)) and not callable(value):
+                in_any = in_any or f"{cls.__name__}({shown(value)})"
+            elif hints[option.name] is not Any and _takes(hints[option.name], value):
+                others = [f"{each.name}=..." for each in options if each is not option and _is_needed(each)]
+                first = shown(value) if not option.kw_only else f"{option.name}={shown(value)}"
+                return f"{cls.__name__}({', '.join([first, *others])})"
+    return in_any
+
+
+def _is_needed(option: dataclasses.Field[Any]) -> bool:
+    return option.default is dataclasses.MISSING and option.default_factory is dataclasses.MISSING
 
 
 def _takes(kind: Any, value: Any) -> bool:

@@ -32,6 +32,7 @@ ORDER = [
     ["call"],
     ["models"],
     ["extras"],
+    ["options"],
     ["errors"],
     # written by everybody: what may be shown
     ["terminal"],

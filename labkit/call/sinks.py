@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from labkit.addresses import masked
 from labkit.call.private_files import open_private
 from labkit.call.record import CallRecord
 from labkit.errors import CallInvalid
+from labkit.options import Called
 
 __all__ = ["BatchSink", "JsonLines", "Sink", "open_sink", "sink_from_environment"]
 
@@ -28,7 +29,7 @@ class BatchSink(Protocol):
         ...
 
 
-Sink = Callable[[CallRecord], None] | BatchSink
+Sink = Annotated[Callable[[CallRecord], None], Called("record")] | BatchSink
 """A function of one record, or a ``BatchSink``."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from labkit.errors import StoreError, TooFewCases
+from labkit.errors import OptionInvalid, StoreError, TooFewCases
 from labkit.evals.stats import Interval, wilson
 from labkit.evals.stats.drift import Drift, DriftPoint, ewma_chart
 from labkit.evals.stored import about_of
@@ -251,10 +251,10 @@ def history(name: str, *, store: StoreLike = None, last: int | None = None) -> H
 
     Raises:
         StoreError: The store cannot be opened, or holds no finished run of that call; the message names its calls.
-        ValueError: *last* is below 1.
+        OptionInvalid: *last* is below 1.
     """
     if last is not None and last < 1:
-        raise ValueError(f"last={last} runs are no history: give 1 or more, or leave it out for all")
+        raise OptionInvalid(f"last={last} runs are no history: give 1 or more, or leave it out for all")
     with opened(store, reading=True) as kept:
         headings = kept.headings(call=name)
         runs = [run for run in reversed(headings) if run.finished_at is not None]

@@ -12,7 +12,7 @@ from labkit.call.bridge import run_sync
 from labkit.call.fingerprint import digest
 from labkit.call.guarded import GuardedCall
 from labkit.call.result import Result
-from labkit.errors import StoreError
+from labkit.errors import OptionInvalid, StoreError
 from labkit.evals.case import Case
 from labkit.evals.cases import Dataset
 from labkit.evals.contrast import PrimaryTest
@@ -51,11 +51,13 @@ class _Options:
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.repeats < 1:
-            raise ValueError(f"concurrency={self.concurrency} and repeats={self.repeats} must be 1 or more")
+            raise OptionInvalid(f"concurrency={self.concurrency} and repeats={self.repeats} must be 1 or more")
         if self.run_id is not None and self.resume is not None:
-            raise ValueError("run_id names a new run, resume an old one: give one of them")
+            raise OptionInvalid("run_id names a new run, resume an old one: give one of them")
         if self.patience_s < 0 or (self.spend_usd is not None and not self.spend_usd > 0):
-            raise ValueError(f"patience_s={self.patience_s} must be 0 or more and spend_usd={self.spend_usd} above 0")
+            raise OptionInvalid(
+                f"patience_s={self.patience_s} must be 0 or more and spend_usd={self.spend_usd} above 0"
+            )
 
 
 class Options(TypedDict, total=False):
@@ -122,7 +124,7 @@ def evaluate(
         StoreError: The store cannot be used, it holds *run_id* already, or *resume* was made of other parts; the
             message names them.
         RunStopped: The spend cap was reached, or the provider stayed away.
-        ValueError: concurrency or repeats below 1, or two scorers or arms of the same name.
+        OptionInvalid: concurrency or repeats below 1, or two scorers or arms of the same name.
     """
     options = _Options(
         scorers=scorers, concurrency=concurrency, repeats=repeats, store=store, run_id=_named(run_id, resume),
@@ -174,15 +176,17 @@ async def _evaluate(
     arms = [call] if isinstance(call, GuardedCall) else list(call)
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names) or not arms:
-        raise ValueError(f"arms {names}: give at least one call, and each a name of its own: call.replace(name=...)")
+        raise OptionInvalid(f"arms {names}: give at least one call, and each a name of its own: call.replace(name=...)")
     if not isinstance(dataset, Dataset):
-        raise TypeError(f"a {type(dataset).__name__} is no Dataset: Dataset.load(path), or Dataset([Case(...), ...])")
+        raise OptionInvalid(
+            f"a {type(dataset).__name__} is no Dataset: Dataset.load(path), or Dataset([Case(...), ...])"
+        )
     if isinstance(options.scorers, str) or not isinstance(options.scorers, Sequence):
-        raise TypeError(f"scorers={options.scorers!r}: give a list, also of one")
+        raise OptionInvalid(f"scorers={options.scorers!r}: give a list, also of one")
     judges = [as_scorer(scorer) for scorer in options.scorers]
     hashes = {judge.name: scorer_hash(judge) for judge in judges}
     if len(hashes) < len(judges):
-        raise ValueError("two scorers have the same name: rename one, their scores could not be told apart")
+        raise OptionInvalid("two scorers have the same name: rename one, their scores could not be told apart")
     kept = run_store(options.store)
     try:
         group = options.resume if options.resume is not None else options.run_id or ""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.call.result import Result
 from labkit.call.watch import before_request, kept_apart
-from labkit.errors import RunStopped
+from labkit.errors import OptionInvalid, RunStopped
 from labkit.evals.crew import FIRST_WAIT_S, LONGEST_WAIT_S, Unit, answered, is_away, stop_without_access
 from labkit.evals.runs import Row
 from labkit.extras import needs
@@ -39,16 +39,18 @@ async def ask_on_dask(crew: Crew, units: Sequence[Unit], client: Any) -> None:
 
     Raises:
         MissingDependency: distributed is not installed.
-        ValueError: An asynchronous client of another event loop.
+        OptionInvalid: An asynchronous client of another event loop.
         RunStopped: As ``Crew.run``.
     """
     with needs("distributed", "evaluate(engine=...)"):
         import cloudpickle
         from distributed import Client
     if not isinstance(client, Client):
-        raise ValueError(f"engine={type(client).__name__}: give a dask.distributed.Client, or None")
+        raise OptionInvalid(f"engine={type(client).__name__}: give a dask.distributed.Client, or None")
     if getattr(client, "_asynchronous", False) and not client.asynchronous:
-        raise ValueError("this client belongs to another event loop: await aevaluate(...) there, or give a sync client")
+        raise OptionInvalid(
+            "this client belongs to another event loop: await aevaluate(...) there, or give a sync client"
+        )
     threads = client.nthreads()
     if inspect.isawaitable(threads):
         threads = await threads

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labkit.errors import LabkitError, MissingDependency
+from labkit.errors import MissingDependency, NotebookFailed
 from labkit.scheduled.kernel import Kernel, NoKernel, kernel_of
 from labkit.scheduled.parameters import parameter_names
 
@@ -31,18 +31,6 @@ _log = logging.getLogger("labkit.scheduled")
 
 # Of sun_path's 104 bytes on macOS, with room for Jupyter's "-5".
 _LONGEST_SOCKET_PATH = 96
-
-
-class NotebookFailed(LabkitError):
-    """A notebook did not run to its end; the message names the cell and the error.
-
-    Args:
-        error: Name of the exception that ended it, "" where it was none.
-    """
-
-    def __init__(self, message: str, *, error: str = "") -> None:
-        super().__init__(message)
-        self.error = error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from labkit.call.bridge import run_sync
 from labkit.call.guarded import GuardedCall
 from labkit.call.prompt import Prompt
 from labkit.call.result import Result
-from labkit.errors import RunsDiffer
+from labkit.errors import OptionInvalid, RunsDiffer
 from labkit.evals.case import Case
 from labkit.evals.runs import EvalRun
 from labkit.evals.scorers.json_values import same
@@ -22,6 +22,7 @@ from labkit.evals.scorers.judge import as_data, checked_call, judged_by_model, w
 from labkit.evals.stats.binary_pairs import mcnemar_exact
 from labkit.models.model import Model
 from labkit.models.protocol import Client
+from labkit.options import checked
 from labkit.terminal import printable
 
 __all__ = [
@@ -120,6 +121,7 @@ class Preference:
         return self.picked[0]
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True)
 class PairwiseJudge:
     """A model says which of two answers is better by a rubric, in both orders.
@@ -133,7 +135,7 @@ class PairwiseJudge:
 
     Raises:
         CallInvalid: Neither *model* nor *call*, both, or a call that cannot judge.
-        ValueError: An empty rubric.
+        OptionInvalid: An empty rubric.
 
     Source: Wang et al. (2023), "Large Language Models are not Fair Evaluators", arXiv 2305.17926: swapping the order
     turns many verdicts round.
@@ -148,7 +150,7 @@ class PairwiseJudge:
 
     def __post_init__(self) -> None:
         if not self.rubric.strip():
-            raise ValueError("PairwiseJudge(rubric=''): say what makes an answer better")
+            raise OptionInvalid("PairwiseJudge(rubric=''): say what makes an answer better")
         call = checked_call("pairwise_judge", self.model, self.call, PairInput, Better, _PROMPT)
         object.__setattr__(self, "call", call)
         object.__setattr__(self, "model", None)
@@ -300,10 +302,10 @@ async def acompare_answers(judge: PairwiseJudge, run_a: EvalRun, run_b: EvalRun,
 
     Raises:
         RunsDiffer: The runs share no case with the same content.
-        ValueError: A concurrency below 1.
+        OptionInvalid: A concurrency below 1.
     """
     if concurrency < 1:
-        raise ValueError(f"concurrency={concurrency}: give 1 or more")
+        raise OptionInvalid(f"concurrency={concurrency}: give 1 or more")
     in_b = {fact.case_id: fact.case_hash for fact in run_b.facts}
     in_a = {fact.case_id: fact.case_hash for fact in run_a.facts if fact.case_id in in_b}
     ids = [case_id for case_id, case_hash in in_a.items() if case_hash == in_b[case_id]]
