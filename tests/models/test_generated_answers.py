@@ -232,7 +232,9 @@ def _spoiling(response: Response) -> st.SearchStrategy[None]:
                     _put(bodies, at, draw(st.sampled_from(places)), kind, draw(st.sampled_from(OTHER_TYPES)))
             case "end":
                 reason = draw(st.sampled_from(OTHER_ENDS))
-                for choice in bodies[-1 if response.in_pieces else 0].get("choices") or []:
+                last = bodies[-1]
+                choices = last.get("choices") if isinstance(last, dict) else None
+                for choice in choices if isinstance(choices, list) else ():
                     if isinstance(choice, dict):
                         choice["finish_reason"] = reason
             case "error":

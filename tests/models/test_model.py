@@ -9,8 +9,6 @@ import pytest
 from desk import support_desk
 
 import labkit as lk
-from labkit.call.description import describe
-from labkit.call.fingerprint import digest
 from labkit.errors import CallInvalid
 from labkit.models.resolve import client_for
 
@@ -30,9 +28,9 @@ def test_a_parameter_is_in_the_fingerprint_where_it_is_set(parameters: dict[str,
     assert _fingerprint() != _fingerprint(**parameters) == _fingerprint(**parameters)
 
 
-def test_the_fingerprint_of_a_model_without_parameters_is_its_name():
-    """The same in every version that knows the name."""
-    assert _fingerprint() == digest(describe({"name": "offline/nearest", "base_url": None, "sampling": {}}))
+def test_what_is_not_set_is_not_in_the_fingerprint():
+    """Whether it was said to be unset or not said at all."""
+    assert _fingerprint(temperature=None, stop=(), extra={}, logprobs=False) == _fingerprint()
 
 
 @pytest.mark.parametrize(
