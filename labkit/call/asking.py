@@ -124,7 +124,7 @@ async def _sample(
         else:
             try:
                 check_whole(each.completion)
-                values.append(trip.plan.output.dump(trip.plan.output.accept(each.completion.text, "safe")[0]))
+                values.append(trip.plan.output.accept(each.completion.text, "safe")[0])
             except StepFailed as failed:
                 trip.journal.judge(each.n, failed.reason.outcome, failed.reason.message, failed.reason.errors)
     return values

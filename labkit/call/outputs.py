@@ -102,7 +102,7 @@ def answer_in(text: str, *, is_text: bool) -> tuple[str, tuple[Repair, ...]]:
     if not thoughts.answer:
         said = "no answer follows the reasoning"
         raise OutputRejected(said, outcome="parse", errors=[("", "parse", said)])
-    return thoughts.answer, (Repair(kind="reasoning", path="", before=_excerpt(thoughts.taken)),)
+    return thoughts.answer, (Repair(kind="reasoning", path=""),)  # what was thought is in the attempt
 
 
 def _strict(text: str, schema: Mapping[str, Any] | bool | None) -> Any:

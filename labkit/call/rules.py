@@ -10,9 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic_core import to_jsonable_python
-
-from labkit.call.instances import differences
+from labkit.call.instances import differences, equal
 from labkit.call.output_type import OutputType
 from labkit.call.repairs import Repair
 from labkit.call.result import Reason
@@ -137,8 +135,7 @@ async def score_confidence(
     """Say how sure the answer is, in [0, 1].
 
     Args:
-        value: As JSON data for "consistency", which compares it; a function is given it as it is.
-        sample: Gets the other answers for "consistency", as JSON data.
+        sample: Gets the other answers for "consistency".
 
     Raises:
         StepFailed: Below the threshold or not to be told (outcome ``low_confidence``); the score crashed (``bug``).
@@ -147,7 +144,7 @@ async def score_confidence(
         score = float(await _run(confidence.score, value, completion, timeout_s=timeout_s))
     elif confidence.score == "consistency":
         others = await sample(confidence)
-        agreeing = sum(_part(other, confidence.on) == _part(value, confidence.on) for other in others)
+        agreeing = sum(equal(_part(other, confidence.on), _part(value, confidence.on)) for other in others)
         score = (1 + agreeing) / confidence.samples
     elif completion.logprobs:
         score = math.exp(sum(completion.logprobs) / len(completion.logprobs))
@@ -167,8 +164,9 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def _part(value: Any, on: str | None) -> Any:
-    data = to_jsonable_python(value, fallback=repr)
-    return data if on is None or not isinstance(data, dict) else data.get(on)
+    if on is None:
+        return value
+    return value.get(on) if isinstance(value, dict) else getattr(value, on, value)
 
 
 async def _run(function: Callable[..., Any], *given: Any, timeout_s: float) -> Any:

@@ -266,7 +266,8 @@ def test_backslashes_of_two_kinds_are_not_sure(said: str):
     ("said", "text"),
     [
         ("1.10", "1.10"), ("12.50", "12.50"), ("1e5", "1e5"), ("1E5", "1E5"),
-        ("12345678901234567890", "12345678901234567890"), ("0.30000000000000000001", "0.30000000000000000001"), ("true", "true"),
+        ("12345678901234567890", "12345678901234567890"),
+        ("0.30000000000000000001", "0.30000000000000000001"), ("true", "true"),
     ],
 )  # fmt: skip
 def test_a_number_in_a_text_keeps_its_characters(said: str, text: str):
@@ -286,7 +287,9 @@ def test_an_object_is_no_text(said: str):
     assert_refused(f'{{"summary": {said}}}', Summary, "schema")
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "1" * 5_000, "1.5", '"NaN"'])
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "1e400", "1" * 5_000, "1.5", '"NaN"']
+)
 def test_what_is_no_whole_number_is_a_fault_that_is_asked_again(number: str):
     """Never a crash of the reader."""
     result = answer([f'{{"n": {number}}}', '{"n": 3}'], Item, reask=1)

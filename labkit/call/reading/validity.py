@@ -1,8 +1,8 @@
 """Whether a value is what a JSON Schema says, keyword by keyword (draft 2020-12, and the older forms of its arrays).
 
-What cannot be told here is no fault: ``unevaluatedProperties`` and ``unevaluatedItems``, references to other documents,
-patterns that are no regular expression of pydantic's, anything nested deeper than a reader would go. Nor is what follows
-from it, so that "not what cannot be told" is no fault either. ``format`` is a note, as it is by default everywhere.
+What cannot be told here is no fault: ``unevaluatedProperties`` and ``unevaluatedItems``, references to other
+documents, patterns that are no regular expression of pydantic's, anything nested deeper than a reader would go. Nor is
+what follows from it: "not what cannot be told" is no fault either. ``format`` is but a note.
 """
 
 from __future__ import annotations
