@@ -278,7 +278,10 @@ async def _fallbacks(trip: Trip) -> Answer | None:
 
 def _cache_key(plan: Definition, question: Question) -> str:
     """Everything an accepted answer depends on."""
-    messages = [(message.role, message.content) for message in question.messages]
+    messages = [
+        (message.role, message.content, *((at, medium.sha256, medium.media_type) for at, medium in message.media))
+        for message in question.messages
+    ]
     return hashlib.sha256(kept_apart.get().encode() + plan.cache_scope.encode() + to_json(messages)).hexdigest()
 
 
