@@ -33,6 +33,9 @@ class _FileData(BaseModel):
     filename: str | None = None
     file_data: File
 
+    def named(self) -> File:
+        return File(self.file_data.data or b"", media_type=self.file_data.media_type, name=self.filename)
+
 
 class _FilePart(BaseModel):
     type: Literal["file"]
@@ -55,7 +58,7 @@ class _ChatMessage(BaseModel):
             if isinstance(part, _Text):
                 text += part.text
             else:
-                media.append((len(text), part.image_url.url if isinstance(part, _ImagePart) else part.file.file_data))
+                media.append((len(text), part.image_url.url if isinstance(part, _ImagePart) else part.file.named()))
         return Message(role, text, tuple(media))
 
 
