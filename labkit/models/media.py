@@ -103,6 +103,13 @@ class Media:
         if not any(_fits(self.media_type, wanted) for wanted in allowed):
             raise ValueError(f"{self.media_type} is not taken: give {', '.join(allowed)}")
 
+    @staticmethod
+    def packed(data: bytes, *, name: str) -> dict[str, str]:
+        """Give bytes as the JSON data that any field of media reads back, whatever they are."""
+        kind = _sniffed(data) or _by_name(name) or "application/octet-stream"
+        url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+        return {"data": url, "media_type": kind, "name": name}
+
     @cached_property
     def sha256(self) -> str:
         """Of the bytes, or of the address: what stands for it in keys and fingerprints."""
