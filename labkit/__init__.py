@@ -27,6 +27,7 @@ from labkit.call.spend import Spend
 from labkit.call.streaming import Final, Partial, Retract
 from labkit.call.write_behind import flush
 from labkit.errors import CallFailed, CallInvalid, LabkitError, ReplayMissed
+from labkit.models.media import File, Image, MediaLimits
 from labkit.models.model import Model, Price
 from labkit.models.scripted import ScriptedModel
 from labkit.terminal import Shown as _Shown
@@ -46,10 +47,13 @@ __all__ = [
     "CallInvalid",
     "CallRecord",
     "Confidence",
+    "File",
     "Final",
     "GuardedCall",
     "Hedge",
+    "Image",
     "LabkitError",
+    "MediaLimits",
     "Model",
     "Normalization",
     "Partial",

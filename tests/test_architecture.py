@@ -15,11 +15,11 @@ import labkit
 PACKAGE = Path(labkit.__file__).parent
 
 PUBLIC = {
-    "Apology", "Attempt", "Breaker", "Cache", "CallFailed", "CallInvalid", "CallRecord", "Confidence", "Final",
-    "GuardedCall", "Hedge", "LabkitError", "Model", "Normalization", "Partial", "Policy", "Price", "Prompt", "Reason",
-    "RedisCacheStore", "Reject", "ReplayMissed", "Result", "Retract", "Retry", "RetryBudget", "RulesBased",
-    "SafeDefault", "ScriptedModel", "Sensitive", "Source", "Spend", "Stale", "flush", "guards", "no_pii", "no_refusal",
-    "no_secrets",
+    "Apology", "Attempt", "Breaker", "Cache", "CallFailed", "CallInvalid", "CallRecord", "Confidence", "File",
+    "Final", "GuardedCall", "Hedge", "Image", "LabkitError", "MediaLimits", "Model", "Normalization", "Partial",
+    "Policy", "Price", "Prompt", "Reason", "RedisCacheStore", "Reject", "ReplayMissed", "Result", "Retract",
+    "Retry", "RetryBudget", "RulesBased", "SafeDefault", "ScriptedModel", "Sensitive", "Source", "Spend", "Stale",
+    "flush", "guards", "no_pii", "no_refusal", "no_secrets",
 }  # fmt: skip
 
 # A package may import those that stand below it.
