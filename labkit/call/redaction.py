@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import pydantic
 from pydantic_core import to_jsonable_python
 
+from labkit.models.media import Media
+
 __all__ = ["HIDDEN", "Sensitive", "hide_in_logs", "holds_sensitive", "redacted", "scrubbed", "secrets_in"]
 
 T = TypeVar("T")
@@ -82,6 +84,8 @@ def redacted(value: Any) -> Any:
         return [redacted(part) for part in value]
     if isinstance(value, (pydantic.SecretStr, pydantic.SecretBytes)):
         return HIDDEN
+    if isinstance(value, Media):
+        return value.data_of()
     return to_jsonable_python(value, fallback=repr)
 
 

@@ -127,6 +127,12 @@ class Media:
             return self.url
         return f"data:{self.media_type};base64,{base64.b64encode(self.data or b'').decode()}"
 
+    def data_of(self) -> Any:
+        """Itself as JSON data, which any field of media reads back."""
+        if self.name is None or self.url is not None:
+            return self.data_url
+        return {"data": self.data_url, "media_type": self.media_type, "name": self.name}
+
     @property
     def described(self) -> str:
         """Itself in a few words, without content: "image/png, 12,345 bytes, sha256 0a1b2c3d4e5f"."""
@@ -155,7 +161,7 @@ class Media:
     def _schema(cls, limits: MediaLimits) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             cls._validator(limits),
-            serialization=core_schema.plain_serializer_function_ser_schema(_dumped, when_used="json"),
+            serialization=core_schema.plain_serializer_function_ser_schema(cls.data_of, when_used="json"),
             metadata={"pydantic_js_functions": [cls._json_schema]},
         )
 
@@ -289,9 +295,3 @@ def _by_name(name: str | None) -> str | None:
 
 def _fits(media_type: str, wanted: str) -> bool:
     return media_type == wanted or (wanted.endswith("/*") and media_type.startswith(wanted[:-1]))
-
-
-def _dumped(value: Media) -> Any:
-    if value.name is None or value.url is not None:
-        return value.data_url
-    return {"data": value.data_url, "media_type": value.media_type, "name": value.name}

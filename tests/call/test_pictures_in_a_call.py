@@ -55,10 +55,10 @@ def test_they_follow_the_text_where_no_template_names_them(server: ModelServer, 
     result = claims(model)(text="dented", photos=[PNG, PNG_URL], contract=PDF)
 
     assert (result.value, result.source) == ("fine", "model")
-    assert parts_sent(server) == ["Claim: dented", "image_url", "file"]  # the same picture twice is one
+    assert parts_sent(server) == ["Claim: dented", "image_url", "image_url", "file"]
     content = server.requests[-1]["messages"][-1]["content"]
     assert content[1]["image_url"]["url"] == PNG_URL
-    assert content[2]["file"]["file_data"] == "data:application/pdf;base64," + base64.b64encode(PDF).decode()
+    assert content[3]["file"]["file_data"] == "data:application/pdf;base64," + base64.b64encode(PDF).decode()
 
 
 def test_a_template_says_where_they_go(server: ModelServer):
