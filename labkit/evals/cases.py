@@ -79,8 +79,8 @@ class Dataset:
         Args:
             path: Ends in .jsonl, .json, .yaml, .yml, .csv, .tsv or .parquet.
             call: Also check every case against this call, see ``labkit.evals.fit``. What it takes as ``lk.Image`` or
-                ``lk.File`` may be the path of a file in this one's folder, which is read into the case. The cells of a CSV that it expects
-                to be numbers, lists and so on are then read as such.
+                ``lk.File`` may be the path of a file in this one's folder, which is read into the case. The cells of a
+                CSV that it expects to be numbers, lists and so on are then read as such.
             format: Whose words the file is in; None: what the file itself, its columns or its first row say.
 
         Raises:
