@@ -13,7 +13,13 @@ from labkit.call.fingerprint import digest
 from labkit.call.result import Result
 from labkit.evals.case import Case
 
-__all__ = ["FunctionScorer", "Score", "Scorer", "as_scorer", "ascore_case", "scorer_hash"]
+__all__ = ["WHY_NOT_SCORED", "FunctionScorer", "Score", "Scorer", "as_scorer", "ascore_case", "scorer_hash"]
+
+
+WHY_NOT_SCORED = (
+    "its sensitive values were hidden when it was kept, so that it cannot be judged anew: evaluate(..., "
+    'content="clear") keeps them'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +100,8 @@ async def ascore_case(scorer: Scorer, case: Case, result: Result[Any]) -> Score:
     A plain function is run on a thread: what it computes must not hold up the requests of other cases. A scorer that
     crashes on an answer that is not there has met the call's failure, not one of its own: that scores 0.
     """
+    if result.is_hidden:
+        return Score(value=None, passed=None, reason=WHY_NOT_SCORED)
     try:
         if isinstance(scorer, FunctionScorer) and not inspect.iscoroutinefunction(scorer.function):
             given = await asyncio.to_thread(scorer.score, case, result)
