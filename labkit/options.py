@@ -144,9 +144,7 @@ def checked(error: type[LabkitError] = CallInvalid, *, owner: str | None = None)
             bound = _bound(called, signature, lambda: kinds, (self, *given), named, error)
             for name, value in list(bound.arguments.items())[1:]:  # the first is self
                 hidden = _is_hidden(cls, name)
-                bound.arguments[name] = fitted(
-                    name, value, kinds.get(name, Any), f"{called}({{}})", error, hidden
-                )
+                bound.arguments[name] = fitted(name, value, kinds.get(name, Any), f"{called}({{}})", error, hidden)
             made(*bound.args, **bound.kwargs)
 
         cls.__init__ = __init__  # type: ignore[misc]

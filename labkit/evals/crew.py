@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 from labkit.call.guarded import GuardedCall
 from labkit.call.health import circuits
 from labkit.call.record import now
+from labkit.call.redaction import hide_in_logs
 from labkit.call.result import Result
+from labkit.call.sensitive_result import SensitiveResult
 from labkit.call.watch import before_request, kept_apart
 from labkit.errors import RunStopped, StoreError, StoreGone
 from labkit.evals.case import Case
+from labkit.evals.hiding import hidden_row
 from labkit.evals.pacing import AdaptiveLimit, Pacer, Rate
 from labkit.evals.progress import Count, Progress
 from labkit.evals.runs import Row, fact_of
@@ -136,6 +139,7 @@ class Crew:
         run_ids: The run of each.
         group: What they are resumed by.
         before: Units that earlier sessions have answered, for the progress.
+        hides: What calls mark as sensitive is kept hidden.
     """
 
     calls: Sequence[GuardedCall[Any]]
@@ -147,6 +151,7 @@ class Crew:
     progress: Progress
     label: str
     before: int = 0
+    hides: bool = True
     _session: str = field(default_factory=lambda: secrets.token_hex(4))
 
     async def run(self, units: Sequence[Unit], *, engine: Any = None) -> Asked:
@@ -250,6 +255,8 @@ class Crew:
         cost_usd = _cost_of(row)
         self.spent.pay(cost_usd, self.calls[unit.arm].model)
         fact = fact_of(row)
+        if self.hides:
+            row = hidden_row(row, self.calls[unit.arm])
         await self._written[unit.arm].put("row", stored(row, fact, unit.position, requests))
         self._rows[unit.arm][unit.position] = (row, fact)
         self.progress.show(self._count.with_one_more(row.result, cost_usd))
@@ -273,9 +280,7 @@ class Crew:
                 return result
             assert result.reason is not None
             if time.monotonic() - self.answered_at > self.limits.patience_s:
-                raise RunStopped(
-                    f"{call.model} has not answered for {self.limits.patience_s:g} s: {result.reason.message}"
-                )
+                raise RunStopped(f"{call.model} has not answered for {self.limits.patience_s:g} s: {_said(result)}")
             if result.cost_usd:  # a fallback answered, and is not kept
                 self.spent.pay(result.cost_usd, call.model)
             self.show_waiting(f"waiting for {call.model}: {result.reason.outcome.replace('_', ' ')}")
@@ -308,11 +313,18 @@ class Crew:
 
 async def answered(unit: Unit, result: Result[Any], judges: Sequence[Scorer]) -> Row:
     """Score a unit's answer."""
+    if isinstance(result, SensitiveResult):
+        hide_in_logs(result.secrets)  # a judge is a call with records of its own
+    try:
+        scores = {judge.name: await ascore_case(judge, unit.case, result) for judge in judges}
+    finally:
+        if isinstance(result, SensitiveResult):
+            hide_in_logs(())
     return Row(
         case=unit.case,
         repeat=unit.repeat,
         result=result,
-        scores={judge.name: await ascore_case(judge, unit.case, result) for judge in judges},
+        scores=scores,
         finished_at=now(),
         worker=WORKER,
     )
@@ -330,7 +342,12 @@ def stop_without_access(model: str, result: Result[Any]) -> None:
         RunStopped: The provider does not let this caller in.
     """
     if result.reason is not None and result.reason.outcome == "auth":
-        raise RunStopped(f"{model}: {result.reason.message}")
+        raise RunStopped(f"{model}: {_said(result)}")
+
+
+def _said(result: Result[Any]) -> str:
+    reason = result.hidden().reason
+    return "" if reason is None else reason.message
 
 
 def _cost_of(row: Row) -> float | None:

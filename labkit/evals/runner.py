@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from labkit.call.bridge import run_sync
 from labkit.call.fingerprint import digest
@@ -17,6 +17,7 @@ from labkit.evals.case import Case
 from labkit.evals.cases import Dataset
 from labkit.evals.contrast import PrimaryTest
 from labkit.evals.crew import Asked, Crew, Limits, Unit
+from labkit.evals.hiding import hidden_case
 from labkit.evals.pacing import Rate
 from labkit.evals.progress import Progress, progress_for
 from labkit.evals.runs import EvalRun, Row, fact_of
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from labkit.store.runs import RunStore
 
 __all__ = ["aevaluate", "evaluate", "load_run"]
+
+Content: TypeAlias = Literal["hidden", "clear"]
 
 Scores = Sequence[Scorer | Callable[[Case, Result[Any]], Any]]
 
@@ -48,12 +51,15 @@ class _Options:
     patience_s: float
     progress: bool | Progress | None
     engine: Any
+    content: Content | None
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.repeats < 1:
             raise OptionInvalid(f"concurrency={self.concurrency} and repeats={self.repeats} must be 1 or more")
         if self.run_id is not None and self.resume is not None:
             raise OptionInvalid("run_id names a new run, resume an old one: give one of them")
+        if self.content not in (None, "hidden", "clear"):
+            raise OptionInvalid(f"content={self.content!r}: there are 'hidden' and 'clear'")
         if self.patience_s < 0 or (self.spend_usd is not None and not self.spend_usd > 0):
             raise OptionInvalid(
                 f"patience_s={self.patience_s} must be 0 or more and spend_usd={self.spend_usd} above 0"
@@ -74,6 +80,7 @@ class Options(TypedDict, total=False):
     patience_s: float
     progress: bool | Progress | None
     engine: Any
+    content: Content | None
 
 
 @overload
@@ -95,6 +102,7 @@ def evaluate(
     patience_s: float = 600.0,
     progress: bool | Progress | None = None,
     engine: Any = None,
+    content: Content | None = None,
 ) -> EvalRun | list[EvalRun]:
     """Ask *call* every case and score the answers; rows are stored as they finish.
 
@@ -119,6 +127,8 @@ def evaluate(
             stops; 0 does not wait, and fallback answers are kept like any other.
         progress: False shows none; a ``Progress`` of your own is used as it is.
         engine: A ``dask.distributed.Client`` whose workers ask, see ``labkit.evals.shards``; None asks from here.
+        content: "clear" keeps what the call marks as sensitive (``lk.Sensitive``) in the run and its store; "hidden"
+            does not, once it was scored; None: what the store was opened with, hidden otherwise.
 
     Raises:
         StoreError: The store cannot be used, it holds *run_id* already, or *resume* was made of other parts; the
@@ -130,6 +140,7 @@ def evaluate(
         scorers=scorers, concurrency=concurrency, repeats=repeats, store=store, run_id=_named(run_id, resume),
         resume=resume,
         rate=rate, spend_usd=spend_usd, patience_s=patience_s, progress=progress_for(progress), engine=engine,
+        content=content,
     )  # fmt: skip
     try:
         return run_sync(_evaluate(call, dataset, options))
@@ -160,12 +171,14 @@ async def aevaluate(
     patience_s: float = 600.0,
     progress: bool | Progress | None = None,
     engine: Any = None,
+    content: Content | None = None,
 ) -> EvalRun | list[EvalRun]:
     """Like ``evaluate``, on the running loop."""
     options = _Options(
         scorers=scorers, concurrency=concurrency, repeats=repeats, store=store, run_id=_named(run_id, resume),
         resume=resume,
         rate=rate, spend_usd=spend_usd, patience_s=patience_s, progress=progress, engine=engine,
+        content=content,
     )  # fmt: skip
     return await _evaluate(call, dataset, options)
 
@@ -188,6 +201,8 @@ async def _evaluate(
     if len(hashes) < len(judges):
         raise OptionInvalid("two scorers have the same name: rename one, their scores could not be told apart")
     kept = run_store(options.store)
+    hides = (options.content or kept.content) != "clear"
+    shown = [(case, _shown(case, arms) if hides else case) for case in dataset]
     try:
         group = options.resume if options.resume is not None else options.run_id or ""
         run_ids = [group if isinstance(call, GuardedCall) else f"{group}/{name}" for name in names]
@@ -195,9 +210,7 @@ async def _evaluate(
             _heading(arm, dataset, hashes, options.repeats, run_id, group)
             for arm, run_id in zip(arms, run_ids, strict=True)
         ]
-        started = (
-            _begun(kept, headings, dataset, options.repeats) if options.resume is None else _resumed(kept, headings)
-        )
+        started = _begun(kept, headings, shown, options.repeats) if options.resume is None else _resumed(kept, headings)
         # case by case over the arms: whatever the hour does to the provider, it does to all of them
         twins = _twins(arms)
         units = [
@@ -220,6 +233,7 @@ async def _evaluate(
             progress=progress_for(options.progress),
             label=" / ".join(names),
             before=sum(len(run.done) for run in started),
+            hides=hides,
         )  # fmt: skip
         asked = await crew.run(units, engine=options.engine)
         runs = []
@@ -235,6 +249,12 @@ async def _evaluate(
 def _twins(arms: Sequence[GuardedCall[Any]]) -> list[int]:
     """Count for each arm those before it that ask the same: their answers could be kept, and given again as its own."""
     return [sum(arm.asks_as(other) for other in arms[:n]) for n, arm in enumerate(arms)]
+
+
+def _shown(case: Case, arms: Sequence[GuardedCall[Any]]) -> Case:
+    for arm in arms:  # they share a plan: what one of them hides is hidden
+        case = hidden_case(case, arm)
+    return case
 
 
 def load_run(run_id: str, *, store: StoreLike = None) -> EvalRun:
@@ -273,9 +293,11 @@ class _Started:
     done: set[int]
 
 
-def _begun(kept: RunStore, headings: Sequence[StoredRun], dataset: Dataset, repeats: int) -> list[_Started]:
+def _begun(
+    kept: RunStore, headings: Sequence[StoredRun], cases: Sequence[tuple[Case, Case]], repeats: int
+) -> list[_Started]:
     """Write the plan of each arm, all of them or none."""
-    plan = [unit for case in dataset for unit in planned(case, repeats)]
+    plan = [unit for case, shown in cases for unit in planned(case, shown, repeats)]
     kept.begin(headings, plan)
     positions = {(unit.case_id, unit.repeat): position for position, unit in enumerate(plan)}
     return [_Started(heading=heading, positions=positions, done=set()) for heading in headings]

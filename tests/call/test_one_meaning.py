@@ -287,9 +287,7 @@ def test_an_object_is_no_text(said: str):
     assert_refused(f'{{"summary": {said}}}', Summary, "schema")
 
 
-@pytest.mark.parametrize(
-    "number", ["NaN", "Infinity", "-Infinity", "1e400", "1" * 5_000, "1.5", '"NaN"']
-)
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "1" * 5_000, "1.5", '"NaN"'])
 def test_what_is_no_whole_number_is_a_fault_that_is_asked_again(number: str):
     """Never a crash of the reader."""
     result = answer([f'{{"n": {number}}}', '{"n": 3}'], Item, reask=1)

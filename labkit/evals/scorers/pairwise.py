@@ -19,6 +19,7 @@ from labkit.evals.case import Case
 from labkit.evals.runs import EvalRun
 from labkit.evals.scorers.json_values import same
 from labkit.evals.scorers.judge import as_data, checked_call, judged_by_model, why_not
+from labkit.evals.scorers.score import WHY_NOT_SCORED
 from labkit.evals.stats.binary_pairs import mcnemar_exact
 from labkit.models.model import Model
 from labkit.models.protocol import Client
@@ -161,6 +162,8 @@ class PairwiseJudge:
 
         Without asking: a value beats none, and equal values, or none on either side, are a tie.
         """
+        if a.is_hidden or b.is_hidden:
+            return Preference(winner=None, consistent=None, reason=WHY_NOT_SCORED)
         if not (a.ok and b.ok):
             winner: Winner = "a" if a.ok else "b" if b.ok else "tie"
             lacks = {"a": "B has no value", "b": "A has no value", "tie": "neither has a value"}

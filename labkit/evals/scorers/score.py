@@ -16,7 +16,13 @@ from labkit.errors import OptionInvalid, Unscorable
 from labkit.evals.case import Case
 from labkit.options import Called, Share, checked, fitted, shown
 
-__all__ = ["NO_SCORE", "FunctionScorer", "Score", "Scorer", "as_scorer", "ascore_case", "scorer_hash"]
+__all__ = ["NO_SCORE", "WHY_NOT_SCORED", "FunctionScorer", "Score", "Scorer", "as_scorer", "ascore_case", "scorer_hash"]
+
+
+WHY_NOT_SCORED = (
+    "its sensitive values were hidden when it was kept, so that it cannot be judged anew: evaluate(..., "
+    'content="clear") keeps them'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +103,9 @@ def as_scorer(given: Scorer | Callable[[Case, Result[Any]], Any]) -> Scorer:
         return FunctionScorer(given)
     if not isinstance(given.name, str) or not given.name:
         raise OptionInvalid(f"{shown(given)}: its name is {shown(given.name)}: give a text to tell its scores by")
-    fitted("score", given.score, Annotated[Any, Called("case", "result")], f"{type(given).__name__}: {{}}", OptionInvalid)
+    fitted(
+        "score", given.score, Annotated[Any, Called("case", "result")], f"{type(given).__name__}: {{}}", OptionInvalid
+    )
     return given
 
 
@@ -107,6 +115,8 @@ async def ascore_case(scorer: Scorer, case: Case, result: Result[Any]) -> Score:
     A plain function is run on a thread: what it computes must not hold up the requests of other cases. A scorer that
     crashes on an answer that is not there has met the call's failure, not one of its own: that scores 0.
     """
+    if result.is_hidden:
+        return Score(value=None, passed=None, reason=WHY_NOT_SCORED)
     try:
         if isinstance(scorer, FunctionScorer) and not inspect.iscoroutinefunction(scorer.function):
             given = await asyncio.to_thread(scorer.score, case, result)
