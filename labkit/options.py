@@ -10,7 +10,7 @@
 stands in the annotation (``Positive``, ``Share``), and so does what a function is called with (``Called("value",
 "input")``). What spans several options is left to ``__post_init__``.
 
-Imports ``labkit.errors`` alone.
+Imports ``labkit.errors`` and what it takes to show a stranger's text.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from numbers import Integral, Real
 from typing import Annotated, Any, Literal, TypeVar
 
 from labkit.errors import CallInvalid, LabkitError
+from labkit.terminal import printable
 
 __all__ = [
     "Bound",
@@ -198,7 +199,7 @@ def fitted(
         where = name if misfit.item is None else f"{name}[{misfit.item[0]!r}]"
         what = value if misfit.item is None else misfit.item[1]
         given = f"{where}={'...' if hidden else shown(what)}"
-        raise error(f"{place.format(given)}: {misfit.said}") from None
+        raise error(printable(f"{place.format(given)}: {misfit.said}")) from None
 
 
 def no_option(owner: str, name: str, names: Sequence[str]) -> str:
@@ -234,7 +235,8 @@ def _bound(
     takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in signature.parameters.values())
     for name in () if takes_any else named:
         if name not in parameters:
-            raise error(_of_a_part(owner, name, named[name], kinds()) or no_option(owner, name, parameters))
+            said = _of_a_part(owner, name, named[name], kinds()) or no_option(owner, name, parameters)
+            raise error(printable(said))
     try:
         return signature.bind(*given, **named)
     except TypeError as unbound:
@@ -244,7 +246,8 @@ def _bound(
             stray, hints = given[len(by_place)], kinds()
             fits = next((name for name in by_name if name in hints and _takes(hints[name], stray)), by_name[0])
             more = ", ..." if given[len(by_place) + 1 :] or named else ""
-            raise error(f"{owner}: options are given by name: {owner}({fits}={shown(stray)}{more})") from None
+            written = "..." if fits == "api_key" else shown(stray)
+            raise error(printable(f"{owner}: options are given by name: {owner}({fits}={written}{more})")) from None
         raise error(f"{owner}(): {unbound}; it takes {', '.join(parameters)}") from None
 
 
@@ -322,7 +325,7 @@ def _fit_annotated(kind: Any, said: tuple[Any, ...], value: Any, name: str) -> A
         if isinstance(each, Called):
             return called_with(value, each)
     bounds = [each for each in said if isinstance(each, Bound)]
-    whole = Annotated[(kind, *said)]  # type: ignore[valid-type]
+    whole = Annotated[(kind, *said)]
     try:
         value = _fit(kind, value, name)
     except _Misfit as misfit:
@@ -352,7 +355,7 @@ def _fit_sequence(kind: Any, value: Any, name: str) -> Any:
             raise _Misfit(f"a {type(value).__name__} has no order that lasts: write {name}=[...]")
         if value is None:
             raise _Misfit(f"give a list, {name}=[] for none")
-        raise _Misfit(f"give a list, also of one: {name}=[{shown(value)}]")
+        raise _Misfit(f"give a list, also of one: {name}=[{shown(value)}]", int(_takes(kind, value)))
     items = []
     for n, item in enumerate(value):
         try:
@@ -513,6 +516,8 @@ def _words(kind: Any, name: str) -> str:
 
 def _range_words(kind: Any, bound: Bound, name: str) -> str:
     unit = " of seconds" if name.endswith("_s") else " of US dollars" if name.endswith("usd") else ""
+    if (bound.low, bound.high) == (0.0, 1.0) and not bound.above:
+        return "a share from 0 to 1"
     number = f"whole number{unit}" if kind is int else f"number{unit}"
     if bound.low == -math.inf:
         return f"a {number}"

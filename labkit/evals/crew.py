@@ -27,6 +27,7 @@ from labkit.evals.case import Case
 from labkit.evals.hiding import hidden_row
 from labkit.evals.pacing import AdaptiveLimit, Pacer, Rate
 from labkit.evals.progress import Count, Progress
+from labkit.evals.proof import Requests, Scorings
 from labkit.evals.runs import Row, fact_of
 from labkit.evals.scorers.score import Scorer, ascore_case
 from labkit.evals.stored import stored
@@ -169,6 +170,11 @@ class Crew:
         self.answered_at = time.monotonic()
         self.stopped: RunStopped | None = None
         self._lost: Exception | None = None
+        self._requests = [
+            Requests(call.model, sum(unit.arm == n for unit in units)) for n, call in enumerate(self.calls)
+        ]
+        self._scorings = Scorings()
+        self._doubted: list[list[tuple[Unit, Row, int]]] = [[] for _ in self.calls]
         async with self._journals() as self._written:
             # Under a cap each arm is asked once alone: what one answer costs says how many may be in flight.
             alone = len(self.calls) if self.limits.spend_usd is not None else 0
@@ -179,6 +185,8 @@ class Crew:
                 await ask_on_dask(self, units[alone:], engine)
             else:
                 await self._ask_here(units[alone:], at_once=self.limits.concurrency)
+            for arm in range(len(self.calls)):
+                await self._keep_doubted(arm)
         return Asked(rows=self._rows, elapsed_s=self._count.elapsed_s())
 
     @asynccontextmanager
@@ -189,10 +197,11 @@ class Crew:
         except StoreGone as failure:
             raise StoreGone(f"run {self.group!r} stopped: {failure}. Evaluate anew") from failure
         except BaseException as failure:
-            said = (
-                f"{self._count.done} of {self._count.total} cases are stored: go on with "
-                f"evaluate(..., resume={self.group!r})"
-            )
+            said = f"{self._count.done} of {self._count.total} cases are stored"
+            if isinstance(failure, RunStopped) and not failure.resumable:
+                said += f" (run {self.group!r}): mend the scorer and evaluate anew"
+            else:
+                said += f": go on with evaluate(..., resume={self.group!r})"
             # a store that fails may not keep the time, either: that is not the news
             with suppress(StoreError) if isinstance(failure, StoreError) else nullcontext():
                 for run_id in self.run_ids:
@@ -251,7 +260,26 @@ class Crew:
             raise
 
     async def keep(self, unit: Unit, row: Row, requests: int) -> None:
-        """Store an answer, then count it: what progress shows is what a crash leaves."""
+        """Store an answer, then count it: what progress shows is what a crash leaves.
+
+        What may be no answer is held back until another one shows that it is.
+
+        Raises:
+            RunStopped: The first answers, or scores, show that no other will be any better.
+        """
+        if self.limits.patience_s and self._requests[unit.arm].is_doubted_by(row.result):
+            self._doubted[unit.arm].append((unit, row, requests))
+            return
+        await self._keep_doubted(unit.arm)
+        await self._store(unit, row, requests)
+        self._scorings.check(unit.case.id, row.result, row.scores)
+
+    async def _keep_doubted(self, arm: int) -> None:
+        held, self._doubted[arm] = self._doubted[arm], []
+        for unit, row, requests in held:
+            await self._store(unit, row, requests)
+
+    async def _store(self, unit: Unit, row: Row, requests: int) -> None:
         cost_usd = _cost_of(row)
         self.spent.pay(cost_usd, self.calls[unit.arm].model)
         fact = fact_of(row)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from labkit.call.bridge import run_sync
 from labkit.call.fingerprint import digest
@@ -21,8 +22,10 @@ from labkit.evals.hiding import hidden_case
 from labkit.evals.pacing import Rate
 from labkit.evals.progress import Progress, progress_for
 from labkit.evals.runs import EvalRun, Row, fact_of
+from labkit.evals.scorers.output_fields import check_scorers
 from labkit.evals.scorers.score import Scorer, as_scorer, scorer_hash
 from labkit.evals.stored import StoredRows, about_of, planned, rows_in
+from labkit.options import Bound, Count, Positive, checked, checked_names, shown
 from labkit.store.opening import StoreLike, run_store
 from labkit.store.units import StoredRun
 
@@ -36,34 +39,29 @@ Content: TypeAlias = Literal["hidden", "clear"]
 Scores = Sequence[Scorer | Callable[[Case, Result[Any]], Any]]
 
 
+@checked(OptionInvalid, owner="evaluate")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Options:
     """What every arm of an evaluation shares."""
 
-    scorers: Scores
-    concurrency: int
-    repeats: int
-    store: StoreLike
+    scorers: Sequence[Any]
+    concurrency: Count
+    repeats: Count
+    store: Any  # ``run_store`` looks at it
     run_id: str | None
     resume: str | None
     rate: Rate | None
-    spend_usd: float | None
-    patience_s: float
-    progress: bool | Progress | None
+    spend_usd: Positive | None
+    patience_s: Annotated[float, Bound(0.0, endless=True)]
+    progress: Any
     engine: Any
     content: Content | None
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1 or self.repeats < 1:
-            raise OptionInvalid(f"concurrency={self.concurrency} and repeats={self.repeats} must be 1 or more")
         if self.run_id is not None and self.resume is not None:
             raise OptionInvalid("run_id names a new run, resume an old one: give one of them")
         if self.content not in (None, "hidden", "clear"):
             raise OptionInvalid(f"content={self.content!r}: there are 'hidden' and 'clear'")
-        if self.patience_s < 0 or (self.spend_usd is not None and not self.spend_usd > 0):
-            raise OptionInvalid(
-                f"patience_s={self.patience_s} must be 0 or more and spend_usd={self.spend_usd} above 0"
-            )
 
 
 class Options(TypedDict, total=False):
@@ -87,6 +85,7 @@ class Options(TypedDict, total=False):
 def evaluate(call: GuardedCall[Any], dataset: Dataset, **options: Unpack[Options]) -> EvalRun: ...
 @overload
 def evaluate(call: Sequence[GuardedCall[Any]], dataset: Dataset, **options: Unpack[Options]) -> list[EvalRun]: ...
+@checked_names(OptionInvalid)
 def evaluate(
     call: GuardedCall[Any] | Sequence[GuardedCall[Any]],
     dataset: Dataset,
@@ -133,8 +132,10 @@ def evaluate(
     Raises:
         StoreError: The store cannot be used, it holds *run_id* already, or *resume* was made of other parts; the
             message names them.
-        RunStopped: The spend cap was reached, or the provider stayed away.
-        OptionInvalid: concurrency or repeats below 1, or two scorers or arms of the same name.
+        RunStopped: The spend cap was reached, the provider stayed away or lets nobody in, or the first answers or
+            scores all failed alike: then nothing is learnt of the cases, and none is asked further.
+        OptionInvalid: Something else than calls or scorers, an option of another kind or out of its range, two scorers
+            or arms of the same name, a scorer of a field that the output does not have or no case expects anything of.
     """
     options = _Options(
         scorers=scorers, concurrency=concurrency, repeats=repeats, store=store, run_id=_named(run_id, resume),
@@ -156,6 +157,7 @@ async def aevaluate(call: GuardedCall[Any], dataset: Dataset, **options: Unpack[
 async def aevaluate(
     call: Sequence[GuardedCall[Any]], dataset: Dataset, **options: Unpack[Options]
 ) -> list[EvalRun]: ...
+@checked_names(OptionInvalid)
 async def aevaluate(
     call: GuardedCall[Any] | Sequence[GuardedCall[Any]],
     dataset: Dataset,
@@ -186,7 +188,7 @@ async def aevaluate(
 async def _evaluate(
     call: GuardedCall[Any] | Sequence[GuardedCall[Any]], dataset: Dataset, options: _Options
 ) -> EvalRun | list[EvalRun]:
-    arms = [call] if isinstance(call, GuardedCall) else list(call)
+    arms = _arms(call)
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names) or not arms:
         raise OptionInvalid(f"arms {names}: give at least one call, and each a name of its own: call.replace(name=...)")
@@ -194,12 +196,11 @@ async def _evaluate(
         raise OptionInvalid(
             f"a {type(dataset).__name__} is no Dataset: Dataset.load(path), or Dataset([Case(...), ...])"
         )
-    if isinstance(options.scorers, str) or not isinstance(options.scorers, Sequence):
-        raise OptionInvalid(f"scorers={options.scorers!r}: give a list, also of one")
     judges = [as_scorer(scorer) for scorer in options.scorers]
     hashes = {judge.name: scorer_hash(judge) for judge in judges}
     if len(hashes) < len(judges):
         raise OptionInvalid("two scorers have the same name: rename one, their scores could not be told apart")
+    check_scorers(judges, arms, dataset)
     kept = run_store(options.store)
     hides = (options.content or kept.content) != "clear"
     shown = [(case, _shown(case, arms) if hides else case) for case in dataset]
@@ -255,6 +256,27 @@ def _shown(case: Case, arms: Sequence[GuardedCall[Any]]) -> Case:
     for arm in arms:  # they share a plan: what one of them hides is hidden
         case = hidden_case(case, arm)
     return case
+
+
+def _arms(call: Any) -> list[GuardedCall[Any]]:
+    """Give the calls to ask.
+
+    Raises:
+        OptionInvalid: Something else is to be asked.
+    """
+    if isinstance(call, GuardedCall):
+        return [call]
+    given = list(call) if isinstance(call, Sequence) and not isinstance(call, (str, bytes)) else [call]
+    for each in given:
+        if not isinstance(each, GuardedCall):
+            what = f"the function {shown(each)}" if inspect.isroutine(each) else shown(each)
+            if inspect.iscoroutine(each):
+                each.close()
+            raise OptionInvalid(
+                f"evaluate asks a GuardedCall, or a list of them, not {what}: give lk.GuardedCall('name', input=..., "
+                "output=..., prompt=lk.Prompt(...), model=...)"
+            )
+    return given
 
 
 def load_run(run_id: str, *, store: StoreLike = None) -> EvalRun:

@@ -130,6 +130,7 @@ async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes, sen
     finally:
         crew.spent.leave(len(shard))
     away = []
+    stopped: RunStopped | None = None
     for n, (unit, (row, requests)) in enumerate(zip(shard, found, strict=True)):
         for number in range(2, requests + 1):
             await crew.note(unit, sent[unit.position] + number)
@@ -144,7 +145,12 @@ async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes, sen
             away.append(unit)
         else:
             crew.answered_at = time.monotonic()
-            await crew.keep(unit, row, sent[unit.position])
+            try:
+                await crew.keep(unit, row, sent[unit.position])
+            except RunStopped as stop:
+                stopped = stop  # what else the shard brought is paid for, and kept
+    if stopped is not None:
+        raise stopped
     return away
 
 

@@ -35,7 +35,7 @@ class FieldMatch:
         if self.fields is None:
             return
         if not self.fields:
-            raise OptionInvalid("FieldMatch(fields=[]): name a field, or give None for all that a case expects")
+            raise OptionInvalid("FieldMatch(fields=[]): give a list of names, or None for all that a case expects")
         object.__setattr__(self, "fields", tuple(self.fields))
 
     @property

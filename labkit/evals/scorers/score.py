@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from numbers import Real
@@ -103,9 +104,8 @@ def as_scorer(given: Scorer | Callable[[Case, Result[Any]], Any]) -> Scorer:
         return FunctionScorer(given)
     if not isinstance(given.name, str) or not given.name:
         raise OptionInvalid(f"{shown(given)}: its name is {shown(given.name)}: give a text to tell its scores by")
-    fitted(
-        "score", given.score, Annotated[Any, Called("case", "result")], f"{type(given).__name__}: {{}}", OptionInvalid
-    )
+    kind = Annotated[Any, Called("case", "result")]
+    fitted("score", given.score, kind, f"{type(given).__name__}: {{}}", OptionInvalid)
     return given
 
 
@@ -139,8 +139,10 @@ async def ascore_case(scorer: Scorer, case: Case, result: Result[Any]) -> Score:
 class _NoScore(Exception):
     """What a scorer gave is no score. Never leaves this module."""
 
-    def __init__(self, name: str, given: Any) -> None:
-        mend = "give True or False, a number from 0 to 1, or a Score"
+    def __init__(
+        self, name: str, given: Any, *, wanted: str = "True or False, a number from 0 to 1, or a Score"
+    ) -> None:
+        mend = f"give {wanted}"
         if given is None:
             mend += "; Score(value=None, passed=None, reason=...) where it cannot be told"
         super().__init__(f"scorer {name} gave {shown(given)}, which is no score: {mend}")
@@ -149,8 +151,9 @@ class _NoScore(Exception):
 def _checked(name: str, given: Any) -> Score:
     """Give a score of Python's own types: NumPy's would be refused only when the row is stored."""
     if not isinstance(given, Score):
-        raise _NoScore(name, given)
-    passed = given.passed.item() if hasattr(given.passed, "item") else given.passed
+        raise _NoScore(name, given, wanted="a Score, or make a function of it: FunctionScorer(function)")
+    passed: Any = given.passed
+    passed = passed.item() if hasattr(passed, "item") else passed
     if not (passed is None or isinstance(passed, bool)):
         raise _NoScore(name, given)
     return Score(
@@ -161,9 +164,10 @@ def _checked(name: str, given: Any) -> Score:
 
 def _number(name: str, given: Any) -> float:
     value = given.item() if hasattr(given, "item") and not getattr(given, "shape", ()) else given
-    if not isinstance(value, Real) or not 0.0 <= value <= 1.0:  # NaN neither
+    number = float(value) if isinstance(value, Real) else math.nan
+    if not 0.0 <= number <= 1.0:  # NaN neither
         raise _NoScore(name, given)
-    return float(value)
+    return number
 
 
 def scorer_hash(scorer: Scorer) -> str:
