@@ -25,6 +25,7 @@ from labkit.call.retry import Retry, RetryBudget
 from labkit.call.rules import Confidence, Reject
 from labkit.call.spend import Spend
 from labkit.call.streaming import Final, Partial, Retract
+from labkit.call.turns import Turn
 from labkit.call.write_behind import flush
 from labkit.errors import CallFailed, CallInvalid, LabkitError, ReplayMissed
 from labkit.models.media import File, Image, MediaLimits
@@ -75,6 +76,7 @@ __all__ = [
     "Source",
     "Spend",
     "Stale",
+    "Turn",
     "flush",
     "guards",
     "no_pii",

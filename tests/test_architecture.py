@@ -19,6 +19,7 @@ PUBLIC = {
     "Final", "GuardedCall", "Hedge", "Image", "LabkitError", "MediaLimits", "Model", "Normalization", "Partial",
     "Policy", "Price", "Prompt", "Reason", "RedisCacheStore", "Reject", "ReplayMissed", "Result", "Retract",
     "Retry", "RetryBudget", "RulesBased", "SafeDefault", "ScriptedModel", "Sensitive", "Source", "Spend", "Stale",
+    "Turn",
     "flush", "guards", "no_pii", "no_refusal", "no_secrets",
 }  # fmt: skip
 

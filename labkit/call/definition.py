@@ -340,7 +340,7 @@ def _versions(
     rungs: Sequence[Seat | Stale | RulesBased | SafeDefault | Apology],
 ) -> Mapping[str, str]:
     versions = {
-        "prompt": digest([parts.prompt.system, parts.prompt.user, describe(parts.prompt.values)]),
+        "prompt": digest(_describe_prompt(parts.prompt)),
         "input_schema": digest(describe(parts.input)),
         "output_schema": digest([describe(parts.output), output.schema]),
         "model": digest(_describe_seat(seat)),
@@ -352,6 +352,11 @@ def _versions(
     if parts.flags:
         versions["flags"] = digest([describe(parts.flags), parts.sticky])
     return versions
+
+
+def _describe_prompt(prompt: Prompt) -> Any:
+    said = [prompt.system, prompt.user, describe(prompt.values)]
+    return [*said, prompt.history] if prompt.history else said
 
 
 def _describe_seat(seat: Seat) -> Any:

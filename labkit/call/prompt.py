@@ -19,6 +19,7 @@ from labkit.call.templates.budget import Budget, TookTooLong, TooMuch
 from labkit.call.templates.data import readable_names
 from labkit.call.templates.environment import Compiled
 from labkit.call.templates.places import holds_media, media_in, with_media
+from labkit.call.turns import History
 from labkit.errors import CallInvalid
 from labkit.models.protocol import Message
 from labkit.options import checked
@@ -49,6 +50,9 @@ class Prompt:
     Args:
         user: Template of the user message.
         system: Template of the system message, "" for none.
+        history: Earlier turns of a conversation, placed between the two: the name of an input field that holds
+            ``list[lk.Turn]``, or an expression, ``"{{ input.turns[-6:] }}"``; "" for none. They go out as messages of
+            their own, as they were said.
         values: JSON data that both templates may use; part of the fingerprint.
 
     Raises:
@@ -58,8 +62,10 @@ class Prompt:
 
     user: str
     system: str = ""
+    history: str = ""
     values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     _templates: tuple[_Template, ...] = field(init=False, repr=False, compare=False)
+    _history: History | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("input", "context"):
@@ -70,10 +76,12 @@ class Prompt:
         templates = [_Template.compile("system", self.system, self.values)] if self.system else []
         templates.append(_Template.compile("user", self.user, self.values))
         object.__setattr__(self, "_templates", tuple(templates))
+        history = History.compile(self.history, self.values) if self.history else None
+        object.__setattr__(self, "_history", history)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # templates are compiled anew where it is unpickled: jinja's own cannot travel
-        return _made, (self.user, self.system, dict(self.values))
+        return _made, (self.user, self.system, dict(self.values), self.history)
 
     def check(self, input_type: type[pydantic.BaseModel], context_names: frozenset[str]) -> None:
         """Refuse a template that reads a field or a source that is not there.
@@ -83,6 +91,8 @@ class Prompt:
         """
         for template in self._templates:
             template.check(input_type, context_names)
+        if self._history is not None:
+            _check("history", self._history.compiled, input_type, context_names)
 
     def render(
         self, value: pydantic.BaseModel, context: Mapping[str, Any], budget: Budget | None = None
@@ -96,17 +106,21 @@ class Prompt:
             StepFailed: A template met something undefined or forbidden, or a bound; outcome ``bug``.
         """
         budget = Budget() if budget is None else budget
-        given = {"input": value, "context": context}
-        return _with_the_rest([template.render(given, budget) for template in self._templates], value)
+        try:
+            return self._written({"input": value, "context": context}, budget)
+        except TookTooLong as error:
+            raise _failed("a template", str(error)) from error
+
+    def _written(self, given: Mapping[str, Any], budget: Budget) -> tuple[Message, ...]:
+        messages = [template.written(given, budget) for template in self._templates]
+        if self._history is not None:
+            messages[-1:-1] = _turns(self._history, given, budget)
+        return _with_the_rest(messages, given["input"])
 
     async def arender(self, value: pydantic.BaseModel, context: Mapping[str, Any]) -> tuple[Message, ...]:
         """Like ``render``; what takes long goes on in a thread, and ends there when this is cancelled."""
-        if all(template.fixed is not None for template in self._templates):
-            return self.render(value, context)
         try:
-            given = {"input": value, "context": context}
-            budget = Budget(steps=_STEPS_ON_THE_LOOP)
-            return _with_the_rest([template.written(given, budget) for template in self._templates], value)
+            return self._written({"input": value, "context": context}, Budget(steps=_STEPS_ON_THE_LOOP))
         except TookTooLong:
             budget = Budget()
         try:
@@ -125,8 +139,8 @@ def _with_the_rest(messages: list[Message], value: pydantic.BaseModel) -> tuple[
     return tuple(messages)
 
 
-def _made(user: str, system: str, values: dict[str, Any]) -> Prompt:
-    return Prompt(user=user, system=system, values=values)
+def _made(user: str, system: str, values: dict[str, Any], history: str = "") -> Prompt:
+    return Prompt(user=user, system=system, values=values, history=history)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,23 +174,7 @@ class _Template:
             raise CallInvalid(failed.reason.message) from failed
 
     def check(self, input_type: type[pydantic.BaseModel], context_names: frozenset[str]) -> None:
-        for reference in self.compiled.tree.find_all(nodes.Getattr):
-            if not isinstance(reference.node, nodes.Name):
-                continue
-            if reference.node.name == "input" and not _has_attribute(input_type, reference.attr):
-                raise CallInvalid(
-                    f"{self.role} template, line {reference.lineno}: {input_type.__name__} has no field "
-                    f"{reference.attr!r}; it has {', '.join(input_type.model_fields)}"
-                )
-            if reference.node.name == "context" and reference.attr not in context_names:
-                raise CallInvalid(
-                    f"{self.role} template, line {reference.lineno}: no source is named {reference.attr!r}; "
-                    + (
-                        f"there are {', '.join(sorted(context_names))}"
-                        if context_names
-                        else "give context=[Source(...)]"
-                    )
-                )
+        _check(f"{self.role} template", self.compiled, input_type, context_names)
 
     def render(self, given: Mapping[str, Any], budget: Budget) -> Message:
         """Write the message.
@@ -187,7 +185,7 @@ class _Template:
         try:
             return self.written(given, budget)
         except TookTooLong as error:
-            raise self._failed(str(error)) from error
+            raise _failed(f"{self.role} template", str(error)) from error
 
     def written(self, given: Mapping[str, Any], budget: Budget) -> Message:
         """Like ``render``, but lets ``TookTooLong`` through: the budget was perhaps a small one."""
@@ -198,14 +196,42 @@ class _Template:
         except TookTooLong:
             raise
         except TooMuch as error:
-            raise self._failed(str(error)) from error
+            raise _failed(f"{self.role} template", str(error)) from error
         except RecursionError as error:
-            raise self._failed("it is nested too deeply to be written") from error
+            raise _failed(f"{self.role} template", "it is nested too deeply to be written") from error
         except Exception as error:  # a property that a template reads may raise whatever it likes
-            raise self._failed(f"{type(error).__name__}: {error}") from error
+            raise _failed(f"{self.role} template", f"{type(error).__name__}: {error}") from error
 
-    def _failed(self, said: str) -> StepFailed:
-        return StepFailed(Reason(step="prompt", outcome="bug", message=f"{self.role} template: {said}"))
+
+def _turns(history: History, given: Mapping[str, Any], budget: Budget) -> tuple[Message, ...]:
+    try:
+        return history.messages(given, budget)
+    except TookTooLong:
+        raise
+    except TooMuch as error:
+        raise _failed("history", str(error)) from error
+    except Exception as error:  # a property may raise whatever it likes
+        raise _failed("history", f"{type(error).__name__}: {error}") from error
+
+
+def _failed(where: str, said: str) -> StepFailed:
+    return StepFailed(Reason(step="prompt", outcome="bug", message=f"{where}: {said}"))
+
+
+def _check(where: str, compiled: Compiled, input_type: type[pydantic.BaseModel], context_names: frozenset[str]) -> None:
+    for reference in compiled.tree.find_all(nodes.Getattr):
+        if not isinstance(reference.node, nodes.Name):
+            continue
+        if reference.node.name == "input" and not _has_attribute(input_type, reference.attr):
+            raise CallInvalid(
+                f"{where}, line {reference.lineno}: {input_type.__name__} has no field "
+                f"{reference.attr!r}; it has {', '.join(input_type.model_fields)}"
+            )
+        if reference.node.name == "context" and reference.attr not in context_names:
+            raise CallInvalid(
+                f"{where}, line {reference.lineno}: no source is named {reference.attr!r}; "
+                + (f"there are {', '.join(sorted(context_names))}" if context_names else "give context=[Source(...)]")
+            )
 
 
 def _has_attribute(input_type: type[pydantic.BaseModel], name: str) -> bool:
