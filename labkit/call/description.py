@@ -23,7 +23,7 @@ from pydantic.fields import FieldInfo
 
 from labkit.call.fingerprint import canonical_json, digest
 from labkit.call.plain_values import plain_value
-from labkit.call.source_code import node_of
+from labkit.call.source_code import FunctionNode, node_of
 from labkit.call.syntax import canonical, names_read, plain
 from labkit.models.media import Media
 
@@ -296,6 +296,12 @@ def function_form(function: types.FunctionType) -> tuple[Any, frozenset[str]]:
     node = node_of(function)
     if node is None:
         return _without_source(function.__code__)
+    return _form(node)
+
+
+@functools.lru_cache(maxsize=512)
+def _form(node: FunctionNode) -> tuple[Any, frozenset[str]]:
+    """Kept, for a call is often defined again with little changed: by replace(), for each variant of a flag."""
     bare = plain(node)
     return canonical(bare), names_read(bare)
 

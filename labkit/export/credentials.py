@@ -39,7 +39,7 @@ def secret_in(text: str) -> str | None:
     if kind is not None:
         return kind
     names = (name for name, value in _PAIR.findall(text) if _is_secret(name, value))
-    return next((f"what stands behind `{name}=`" for name in names), None)
+    return next((f"what follows `{name}`" for name in names), None)
 
 
 def secret_in_data(value: Any) -> str | None:

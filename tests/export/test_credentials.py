@@ -25,9 +25,9 @@ def found(source: str) -> list[tuple[int, str]]:
     ("source", "line", "what"),
     [
         ("m = Model('x', api_key='myplainSECRETpw')", 1, "what is given to `api_key`"),
-        ("m = Model('x',\n    base_url='https://h/v1?api-key=abcdefgh')", 2, "what stands behind `api-key=`"),
+        ("m = Model('x',\n    base_url='https://h/v1?api-key=abcdefgh')", 2, "what follows `api-key`"),
         ("m = Model('x', base_url='https://bob:s3cr3t@h/v1')", 1, "url-password"),
-        ("d = SafeDefault({'reply': 'log in with password=hunter2'})", 1, "what stands behind `password=`"),
+        ("d = SafeDefault({'reply': 'log in with password=hunter2'})", 1, "what follows `password`"),
         ("PASSWORD = 'hunter2'", 1, "what is given to `PASSWORD`"),
         ("pwd: str = 'S3cr3tP4ss'", 1, "what is given to `pwd`"),
         ("AZURE_KEY = '048c07dd7753eda83d7c58dfe0d5a0cf'", 1, "what is given to `AZURE_KEY`"),
@@ -85,7 +85,7 @@ def test_healthy_code_is_no_secret(source):
 def test_data_is_looked_through_by_its_keys():
     """What was embedded is published as it stands."""
     assert secret_in_data([{"a": {"password": "hunter2"}}]) == "what is given to `password`"
-    assert secret_in_data({"url": ["https://h/?api-key=abcdefgh"]}) == "what stands behind `api-key=`"
+    assert secret_in_data({"url": ["https://h/?api-key=abcdefgh"]}) == "what follows `api-key`"
     assert secret_in_data({"password": "password_reset", "n": 1, "x": None, "text": "My password is lost"}) is None
 
 
@@ -96,7 +96,7 @@ def test_data_is_looked_through_by_its_keys():
             "key = 1\nmodel = lk.Model('openai/x', base_url='http://h/v1',\n    api_key='myplainSECRETpw')",
             "`api_key`, line 3",
         ),
-        ("key = 1\nmodel = lk.Model('openai/x', base_url='http://h/v1?api-key=abcdefgh')", "behind `api-key=`, line 2"),
+        ("key = 1\nmodel = lk.Model('openai/x', base_url='http://h/v1?api-key=abcdefgh')", "follows `api-key`, line 2"),
         ("key = 1\nmodel = lk.Model('openai/x', base_url='http://bob:s3cr3t@h/v1')", "url-password, line 2"),
     ],
 )
@@ -116,9 +116,10 @@ def test_a_default_with_a_password_in_it_is_refused(notebook):
     notebook.run("class Triage(BaseModel):\n    intent: str\n    reply: str = ''")
     notebook.call("fallbacks=[lk.SafeDefault({'intent': 'other', 'reply': 'log in with password=hunter2'})]")
 
-    assert (
-        "In[3], line 1 (triage): holds what looks like a secret (what stands behind `password=`" in notebook.refusal()
-    )
+    message = notebook.refusal()
+
+    assert "In[3], line 1 (triage): holds what looks like a secret (what follows `password`, line 1)" in message
+    assert "hunter2" not in message
 
 
 def test_embedded_data_with_a_key_in_it_is_refused(notebook):
