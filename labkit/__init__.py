@@ -27,8 +27,10 @@ from labkit.call.spend import Spend
 from labkit.call.streaming import Final, Partial, Retract
 from labkit.call.write_behind import flush
 from labkit.errors import CallFailed, CallInvalid, LabkitError, ReplayMissed
+from labkit.models.media import File, Image, MediaLimits
 from labkit.models.model import Model, Price
 from labkit.models.scripted import ScriptedModel
+from labkit.terminal import Shown as _Shown
 
 if TYPE_CHECKING:
     from labkit.call import guards
@@ -45,10 +47,13 @@ __all__ = [
     "CallInvalid",
     "CallRecord",
     "Confidence",
+    "File",
     "Final",
     "GuardedCall",
     "Hedge",
+    "Image",
     "LabkitError",
+    "MediaLimits",
     "Model",
     "Normalization",
     "Partial",
@@ -81,6 +86,8 @@ __version__ = "0.1.0"
 
 # A library leaves it to its user where log lines go; without this, every degraded call would print into the notebook.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+for _part in ("call", "cache", "records", "evals", "views"):  # a logger's filter does not see what its children say
+    logging.getLogger(f"{__name__}.{_part}").addFilter(_Shown())
 
 # Loaded when they are first named: few calls use them, and all of them together take as long to load as jinja2.
 _GUARDS = {"no_pii": "pii", "no_refusal": "refusal", "no_secrets": "credentials"}

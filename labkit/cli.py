@@ -23,6 +23,7 @@ from labkit.scheduled.notify import notify
 from labkit.store.opening import opened
 from labkit.store.places import NAME, SEARCHED
 from labkit.store.units import StoredRun
+from labkit.terminal import in_a_line, printable
 
 __all__ = ["main"]
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.HARNESS_ERROR
     except KeyboardInterrupt as interrupt:
         notes = getattr(interrupt, "__notes__", ["interrupted"])
-        print("\n".join(f"labkit: {note}" for note in notes), file=sys.stderr)
+        _say("\n".join(f"labkit: {note}" for note in notes), file=sys.stderr)
         return 130  # as a shell counts a process that SIGINT ended
 
 
@@ -52,7 +53,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse ends with 2, which here says that quality fell
         self.print_usage(sys.stderr)
-        self.exit(Exit.HARNESS_ERROR, f"{self.prog}: {message}\n")
+        self.exit(Exit.HARNESS_ERROR, printable(f"{self.prog}: {message}\n"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -141,7 +142,7 @@ def _runs(given: argparse.Namespace) -> int:
         _say(f"no runs{'' if given.call is None else f' of {given.call}'} yet in {where}")
         return Exit.PASS
     rows: list[tuple[str, ...]] = [("run", "call", "started (UTC)", "cases", "passed", "fallbacks", "p95", "cost", "")]
-    rows += [_listed(run, "baseline" if run.run_id in blessed else "") for run in found]
+    rows += [tuple(map(in_a_line, _listed(run, "baseline" if run.run_id in blessed else ""))) for run in found]
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     for row in rows:
         _say("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -190,7 +191,7 @@ def _bless(given: argparse.Namespace) -> int:
 
 def _export(given: argparse.Namespace) -> int:
     with opened(given.store, reading=True) as store:
-        print(store.export(store.find(given.run), given.path))
+        _say(str(store.export(store.find(given.run), given.path)))
     return Exit.PASS
 
 
@@ -213,12 +214,7 @@ def _value(text: str) -> Any:
 
 
 def _say(text: str, file: TextIO | None = None) -> None:
-    print(_printable(text), file=file)
-
-
-def _printable(text: str) -> str:
-    """Show what a terminal would obey: a name, or a notebook's error, may hold escape codes."""
-    return "".join(each if each.isprintable() or each == "\n" else f"\\x{ord(each):02x}" for each in text)
+    print(printable(text), file=file)
 
 
 class _Line:
@@ -229,7 +225,7 @@ class _Line:
         self._is_open = False
 
     def show(self, said: str, final: bool) -> None:
-        said = _printable(said)
+        said = printable(said)
         if self._live:
             print(f"\r\x1b[K{said}", end="\n" if final else "", file=sys.stderr, flush=True)
             self._is_open = not final

@@ -2,12 +2,14 @@
 
     LabkitError
     ├── CallInvalid          a GuardedCall, Prompt or Policy that cannot work, found when it is made
+    ├── OptionInvalid        an argument of anything else that cannot be meant; a ValueError and a TypeError too
     ├── ReplayMissed         Cache(mode="replay") has no answer to the question
     ├── CallFailed           Result.unwrap() on a call that has no value
     ├── LoopMisuse           the sync API was used where it would deadlock
     ├── ModelError           one completion that did not come; carries the attempt's outcome
     ├── OutputRejected       text that is not the value the schema asks for
     ├── MissingDependency    an extra that is not installed; names the pip command
+    ├── Unscorable           a case or an answer that a scorer cannot judge; a LookupError too
     ├── DatasetInvalid       a row that cannot be a case; names file and line
     ├── TooFewCases          a statistic that cannot be estimated from so little
     ├── RunsDiffer           two runs that cannot be paired
@@ -16,16 +18,22 @@
     │   └── StoreMissing     no store is there to read, or no run was ever kept in it
     ├── RunStopped           an evaluation that ended early; what was answered is stored and it can be resumed
     ├── ExportRefused        a name that cannot leave the notebook; names the cell and line
+    ├── NotebookFailed       a notebook that did not run to its end; names the cell and its error
+    ├── NotificationFailed   word of a run that could not be sent
     └── QualityRegression    the gate failed
 
+What Python's own protocols ask for stays Python's: KeyError for a case that is not in a run, IndexError past its end.
+
 Operational failures (a provider that is down, an answer that breaks the schema) never raise out of a
-guarded call: they are in ``Result.reason``. This package imports nothing of labkit.
+guarded call: they are in ``Result.reason``. No message shows a password of an address, or what a terminal would obey.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
+
+from labkit.terminal import printable
 
 __all__ = [
     "CallFailed",
@@ -36,6 +44,9 @@ __all__ = [
     "LoopMisuse",
     "MissingDependency",
     "ModelError",
+    "NotebookFailed",
+    "NotificationFailed",
+    "OptionInvalid",
     "Outcome",
     "OutputRejected",
     "QualityRegression",
@@ -46,6 +57,7 @@ __all__ = [
     "StoreGone",
     "StoreMissing",
     "TooFewCases",
+    "Unscorable",
 ]
 
 Outcome = Literal[
@@ -74,9 +86,20 @@ Outcome = Literal[
 class LabkitError(Exception):
     """The root of labkit's errors."""
 
+    def __init__(self, *said: Any) -> None:
+        # what a message quotes is somebody else's: an address with its password, a name with escape sequences
+        super().__init__(*(printable(each) if isinstance(each, str) else each for each in said))
+
 
 class CallInvalid(LabkitError):
     """A definition that cannot work: found when the object is made, not when it is called."""
+
+
+class OptionInvalid(LabkitError, ValueError, TypeError):
+    """An argument that cannot be meant: of another kind, out of its range, or one that does not exist.
+
+    It is also what Python itself would raise, so that ``except ValueError`` catches it.
+    """
 
 
 class ReplayMissed(LabkitError):
@@ -159,6 +182,10 @@ class MissingDependency(LabkitError, ImportError):
         self.extra = extra
 
 
+class Unscorable(LabkitError, LookupError):
+    """A scorer cannot judge: the case expects nothing of the kind, or the output has no such field."""
+
+
 class DatasetInvalid(LabkitError):
     """A dataset that cannot be used; the message names file and line."""
 
@@ -184,11 +211,36 @@ class StoreMissing(StoreError):
 
 
 class RunStopped(LabkitError):
-    """An evaluation reached its spend cap, or its provider stayed away; the message says how to go on."""
+    """An evaluation ended early: its spend cap, a provider that stayed away, requests or a scorer that cannot work.
+
+    Args:
+        message: Why; how to go on is added to it.
+        resumable: Whether the same run can go on once the cause is mended; a mended scorer begins a new one.
+    """
+
+    def __init__(self, message: str, *, resumable: bool = True) -> None:
+        super().__init__(message)
+        self.resumable = resumable
 
 
 class ExportRefused(LabkitError):
     """Something in the notebook cannot be exported; the message names the cell, the line and the mend."""
+
+
+class NotebookFailed(LabkitError):
+    """A notebook did not run to its end; the message names the cell and the error.
+
+    Args:
+        error: Name of the exception that ended it, "" where it was none.
+    """
+
+    def __init__(self, message: str, *, error: str = "") -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class NotificationFailed(LabkitError):
+    """Word could not be sent."""
 
 
 class QualityRegression(LabkitError):

@@ -8,12 +8,15 @@ One table, so that every part of labkit names the same extra for the same packag
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 
 from labkit.errors import MissingDependency
 
-__all__ = ["BROUGHT_BY", "needs"]
+__all__ = ["BROUGHT_BY", "needs", "spec_of"]
 
 BROUGHT_BY: Mapping[str, tuple[str, str]] = {
     "IPython": ("IPython", "lab"),
@@ -57,12 +60,31 @@ def needs(module: str, purpose: str) -> Iterator[None]:
         yield
     except MissingDependency:
         raise
-    except ModuleNotFoundError as error:
-        # what is missing may be something that the package itself stands on
-        missing = (error.name or module).partition(".")[0]
-        package, extra = BROUGHT_BY.get(missing, BROUGHT_BY[module])
-        raise MissingDependency(package, extra=extra, purpose=purpose) from error
     except ImportError as error:
         package, extra = BROUGHT_BY[module]
-        why = f"cannot be imported ({' '.join(str(error).split())})"
-        raise MissingDependency(package, extra=extra, purpose=purpose, why=why) from error
+        lacking = _lacking(error)
+        if lacking is None:
+            why = f"cannot be imported ({' '.join(str(error).split())})"
+            raise MissingDependency(package, extra=extra, purpose=purpose, why=why) from error
+        # what is missing may be something that the package itself stands on
+        package, extra = BROUGHT_BY.get(lacking, (lacking, extra))
+        raise MissingDependency(package, extra=extra, purpose=purpose) from error
+
+
+def _lacking(error: BaseException | None) -> str | None:
+    """Give the module that was not found in the end; packages wrap it, and pandas 2 puts it into a text."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return error.name.partition(".")[0]
+        if found := re.search(r"No module named '(\w+)", str(error)):
+            return found[1]
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def spec_of(module: str) -> ModuleSpec | None:
+    """Find a module without importing it; None where it cannot be had, also where a finder refuses it."""
+    try:
+        return find_spec(module)
+    except ImportError:
+        return None

@@ -278,3 +278,59 @@ def test_bare_papermill_ends_with_1_and_two_lines(tmp_path: Path):
     assert len(reason) == 2 and "triage-nightly: pass rate" in reason[0] and "against baseline" in reason[1]
     seen = evals.history("triage-nightly", store=f"sqlite:///{tmp_path}/runs.db")
     assert len(seen.points) == 2 and "prompt" in seen.points[1].changes
+
+
+def kept_runs(store: Path, *run_ids: str) -> None:
+    cases = evals.Dataset([evals.Case(id=f"c{n}", input={"text": f"t{n}"}) for n in range(2)])
+    for run_id in run_ids:
+        evals.evaluate(support_desk(), cases, store=store, run_id=run_id, progress=False,
+                       scorers=[lambda case, result: True])  # fmt: skip
+
+
+def test_a_run_is_known_by_the_end_of_its_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """As comparisons print it; by every command that takes a run, and by load_run."""
+    store = tmp_path / "runs.db"
+    kept_runs(store, "20261125-035004-39a14f", "20261125-040000-0b1c2d")
+    at = ["--store", str(store)]
+
+    assert main(["compare", "035004-39a14f", "0b1c2d", *at]) == 0
+    assert "(035004-39a14f)" in capsys.readouterr().out
+    assert main(["bless", "39a14f", *at]) == 0
+    assert capsys.readouterr().out.startswith("20261125-035004-39a14f is the baseline")
+    assert main(["export", "040000-0b1c2d", str(tmp_path / "rows.jsonl"), *at]) == 0
+    assert json.loads((tmp_path / "rows.jsonl").read_text().splitlines()[0])["run_id"] == "20261125-040000-0b1c2d"
+    assert evals.load_run("39a14f", store=store).run_id == "20261125-035004-39a14f"
+
+
+def test_an_end_that_several_ids_have_is_answered_with_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """And a whole id is that run, whatever ends in it."""
+    store = tmp_path / "runs.db"
+    kept_runs(store, "monday-night", "tuesday-night", "night")
+    at = ["--store", str(store)]
+
+    assert main(["bless", "night", *at]) == 0
+    assert capsys.readouterr().out.startswith("night is the baseline")
+    kept_runs(store, "a-x-night", "b-x-night")
+    assert main(["bless", "x-night", *at]) == 1
+    said = capsys.readouterr().err
+    assert "holds 2 runs 'x-night'" in said and "a-x-night" in said and "b-x-night" in said
+    for unknown in ("ight", "%", "", "_"):
+        assert main(["bless", unknown, *at]) == 1
+        assert "holds no run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["runs"], ["history", "triage"]], ids=["runs", "history"])
+def test_times_say_their_zone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+):
+    """Wherever the reader is, it is known which hour is meant."""
+    kept_runs(tmp_path / "runs.db", "one")
+    with RunStore(tmp_path / "runs.db") as store:
+        started = store.heading("one").started_at[:16].replace("T", " ")
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+
+    assert main([*command, "--store", str(tmp_path / "runs.db")]) == 0
+
+    header, line = capsys.readouterr().out.splitlines()[:2]
+    at = header.index("started (UTC)")
+    assert line[at : at + 16] == started

@@ -99,6 +99,33 @@ def test_parameters_of_every_form_are_set_from_the_command_line(tmp_path: Path, 
     assert output(tmp_path) == "['a=b', 7, 1, None, '123e4567', 1000.0, '007']\n"
 
 
+ADDRESS = 'postgresql://bob:p:w"\\é/1@db.example/runs?sslmode=require'
+
+
+@pytest.mark.parametrize("last", ["print('done')", "raise ValueError(store)", "import os; os._exit(1)"])
+def test_a_password_among_the_parameters_is_not_left_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], last: str
+):
+    """The notebook has it, its copy does not, in code, outputs or metadata, however the run ended; nor do messages."""
+    notebook = written(
+        tmp_path / "a.ipynb",
+        "store = key = password = ''\napi_key = ''",
+        "print(len(store), store, api_key)\nprint(repr(store))\nstore",
+        last,
+    )
+    given = ("-p", "store", ADDRESS, "-r", "api_key", "sk-very-secret", "-p", "key", "stays")
+
+    night(notebook, *given)
+
+    copy = (tmp_path / "out" / "a.ipynb").read_text(encoding="utf-8")
+    said = "".join(capsys.readouterr())
+    assert f"{len(ADDRESS)} postgresql://bob:***@db.example/runs?sslmode=require ***" in copy
+    assert 'store = \\"postgresql://bob:***@db.example' in copy and 'key = \\"stays\\"' in copy
+    assert '"api_key": "***"' in copy
+    for secret in ("p:w", "é/1", "sk-very"):
+        assert secret not in copy and secret not in said
+
+
 def test_a_path_with_braces_is_a_path(tmp_path: Path):
     """papermill alone would look for a parameter of that name."""
     folder = tmp_path / "{day}"
@@ -149,19 +176,23 @@ def test_a_kernel_of_another_machine_is_replaced_and_said(
 
 
 def test_a_kernel_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """It wins over the notebook's; one that is not there is refused with those that are."""
+    """It wins over the notebook's; one that cannot start is refused with those that can."""
     spec = tmp_path / "jupyter" / "kernels" / "mine"
     spec.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     kernel = {"argv": argv, "display_name": "Mine", "language": "python", "env": {"WHOSE": "mine"}}
     (spec / "kernel.json").write_text(json.dumps(kernel))
+    for name, broken in (("gone", json.dumps(kernel | {"argv": ["/no/such/python", *argv[1:]]})), ("broken", "{")):
+        (spec.parent / name).mkdir()
+        (spec.parent / name / "kernel.json").write_text(broken)
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     notebook = written(tmp_path / "a.ipynb", "out = ''", "import os; print(os.environ['WHOSE'])", JUDGE)
 
     assert (night(notebook, "--kernel", "mine"), capsys.readouterr().err) == (0, "")
     assert output(tmp_path) == "mine\n"
-    assert night(notebook, "--kernel", "yours") == 1
-    assert f"{notebook}: kernel 'yours' is not here; there are mine, python3" in capsys.readouterr().err
+    for name in ("yours", "gone", "broken"):
+        assert night(notebook, "--kernel", name) == 1
+        assert f"{notebook}: kernel {name!r} is not here; there are mine, python3" in capsys.readouterr().err
 
 
 def test_a_notebook_of_another_language_is_not_run_as_python(tmp_path: Path):

@@ -12,9 +12,11 @@ from labkit.call.answer import Answer
 from labkit.call.blanks import is_blank
 from labkit.call.completions import check_whole
 from labkit.call.definition import Seat
+from labkit.call.redaction import hide_in_logs
 from labkit.call.repairs import Repair
 from labkit.call.result import Reason
 from labkit.call.rules import Confidence, apply_guards, apply_rules, score_confidence
+from labkit.call.sensitive_result import secrets_in_text
 from labkit.call.steps import StepFailed
 from labkit.call.transport import Kind, complete
 from labkit.call.trip import Question, Trip
@@ -81,6 +83,9 @@ async def _judge(
 ) -> Answer:
     """Accept what a completion says, or say why not."""
     plan, journal, timeout_s = trip.plan, trip.journal, trip.plan.policy.rule_timeout_s
+    if plan.is_sensitive:  # whoever rejects it may quote it
+        trip.secrets += secrets_in_text(plan.output.wanted, completion.text)
+        hide_in_logs(trip.secrets)
     with journal.step("output"):
         check_whole(completion)
         # guards judge what may be served, and of what was thought aloud nothing is
@@ -124,8 +129,7 @@ async def _sample(
         else:
             try:
                 check_whole(each.completion)
-                text, _ = trip.plan.output.answer_in(each.completion.text)
-                values.append(trip.plan.output.dump(trip.plan.output.accept(text, "safe")[0]))
+                values.append(trip.plan.output.accept(each.completion.text, "safe")[0])
             except StepFailed as failed:
                 trip.journal.judge(each.n, failed.reason.outcome, failed.reason.message, failed.reason.errors)
     return values

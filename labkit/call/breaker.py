@@ -8,9 +8,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from labkit.errors import CallInvalid, Outcome
+from labkit.errors import Outcome
+from labkit.options import Bound, Called, Count, Positive, Seconds, checked
 
 __all__ = ["Breaker", "BreakerState", "Circuit"]
 
@@ -25,6 +26,7 @@ TRIPPING: frozenset[Outcome] = frozenset({"timeout", "deadline", "transport"})
 _SLICES = 10
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
     """When to stop asking a model, and for how long. One circuit per model and address, for the whole process.
@@ -43,18 +45,12 @@ class Breaker:
     Source: Nygard (2018), "Release It!", 2nd ed., chapter 5; the window and its names are Polly's.
     """
 
-    ratio: float = 0.5
-    min_calls: int = 20
-    window_s: float = 30.0
-    open_s: float = 15.0
-    probes: int = 1
-    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.ratio <= 1.0:
-            raise CallInvalid(f"Breaker(ratio={self.ratio}): give a share of requests above 0, at most 1")
-        if self.min_calls < 1 or self.probes < 1 or self.window_s <= 0 or self.open_s <= 0:
-            raise CallInvalid(f"{self}: min_calls and probes are 1 or more, window_s and open_s above 0 s")
+    ratio: Annotated[float, Bound(0.0, 1.0, above=True)] = 0.5
+    min_calls: Count = 20
+    window_s: Positive = 30.0
+    open_s: Seconds = 15.0
+    probes: Count = 1
+    clock: Annotated[Callable[[], float], Called()] = field(default=time.monotonic, repr=False)
 
 
 class Circuit:

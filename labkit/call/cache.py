@@ -6,15 +6,19 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from labkit.call.cache_entry import CacheEntry, CacheStore
 from labkit.call.cache_sqlite import SqliteCacheStore
 from labkit.errors import CallInvalid
+from labkit.options import Bound, checked
 
 __all__ = ["Cache"]
 
+_Age = Annotated[float, Bound(0.0, endless=True)]
 
+
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
     """Keep answers that passed every check.
@@ -35,20 +39,16 @@ class Cache:
         CallInvalid: A negative time, two places, a file that holds something else, or a replay of nothing.
     """
 
-    ttl_s: float = 3600.0
-    stale_for_s: float = 86_400.0
+    ttl_s: _Age = 3600.0
+    stale_for_s: _Age = 86_400.0
     path: str | os.PathLike[str] | None = None
     store: CacheStore | None = None
     mode: Literal["normal", "replay"] = "normal"
     _store: CacheStore = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not (self.ttl_s >= 0 and self.stale_for_s >= 0):
-            raise CallInvalid(f"Cache(ttl_s={self.ttl_s}, stale_for_s={self.stale_for_s}): times may not be negative")
         if self.path is not None and self.store is not None:
             raise CallInvalid("Cache(path=..., store=...): answers are kept in one place; give one of them")
-        if self.mode not in ("normal", "replay"):
-            raise CallInvalid(f"Cache(mode={self.mode!r}): there are 'normal' and 'replay'")
         if self.mode == "replay" and self.path is None and self.store is None:
             raise CallInvalid("Cache(mode='replay') has nothing to replay: give the path or store that was recorded to")
         if self.path is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 __all__ = ["CacheEntry", "CacheStore"]
 
@@ -17,6 +17,7 @@ class CacheEntry:
     stored_at: float
 
 
+@runtime_checkable
 class CacheStore(Protocol):
     """Where answers are kept. A store that cannot answer logs a warning and misses; it never raises."""
 

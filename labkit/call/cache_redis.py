@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from labkit.call.cache_entry import CacheEntry
 from labkit.errors import MissingDependency
+from labkit.options import Seconds, checked
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -20,6 +21,7 @@ __all__ = ["RedisCacheStore"]
 log = logging.getLogger("labkit.cache")
 
 
+@checked()
 class RedisCacheStore:
     """Answers as JSON in a Redis server: ``Cache(store=RedisCacheStore("redis://cache:6379/0"))``.
 
@@ -32,7 +34,7 @@ class RedisCacheStore:
         MissingDependency: redis-py is not installed.
     """
 
-    def __init__(self, url: str, *, prefix: str = "labkit:answer:", timeout_s: float = 0.1) -> None:
+    def __init__(self, url: str, *, prefix: str = "labkit:answer:", timeout_s: Seconds = 0.1) -> None:
         try:
             import redis.asyncio  # noqa: F401
         except ImportError as error:

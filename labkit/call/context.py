@@ -8,11 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 from labkit.call.result import Note, Reason
 from labkit.call.steps import StepFailed
 from labkit.errors import CallInvalid, Outcome
+from labkit.options import Called, Seconds, checked
 
 __all__ = ["Source", "gather"]
 
@@ -21,6 +22,7 @@ log = logging.getLogger("labkit.call")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+@checked()
 @dataclass(frozen=True, slots=True)
 class Source:
     """Something the prompt may rely on: a policy, an account, search results.
@@ -33,12 +35,12 @@ class Source:
         required: Whether the call can go on without it; then ``context.<name>`` is None and a note says so.
 
     Raises:
-        CallInvalid: The function has no name and none was given.
+        CallInvalid: It is no function of one argument, or has no name and none was given; or the timeout is none.
     """
 
-    ask: Callable[[Any], Any] | Callable[[Any], Awaitable[Any]]
+    ask: Annotated[Callable[[Any], Any] | Callable[[Any], Awaitable[Any]], Called("input")]
     name: str = field(default="", kw_only=True)
-    timeout_s: float = field(default=2.0, kw_only=True)
+    timeout_s: Seconds = field(default=2.0, kw_only=True)
     required: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import pydantic
 
@@ -15,7 +17,7 @@ from labkit.call.context import Source
 from labkit.call.description import describe
 from labkit.call.fallback import Apology, RulesBased, SafeDefault, Stale
 from labkit.call.fingerprint import digest
-from labkit.call.flags import Flag, Flags
+from labkit.call.flags import Flags
 from labkit.call.health import Health, health_of
 from labkit.call.limiter import Limiter
 from labkit.call.output_type import OutputType
@@ -32,6 +34,7 @@ from labkit.models.model import Model, Price
 from labkit.models.prices import price_of
 from labkit.models.protocol import Client, Sampling
 from labkit.models.resolve import client_for
+from labkit.options import fitted, no_option, shown
 
 __all__ = ["Definition", "Fallback", "Parts", "Seat", "define"]
 
@@ -55,7 +58,7 @@ class Parts:
     confidence: Confidence | None
     fallbacks: Sequence[str | Fallback | Client]
     policy: Policy | None
-    flags: Mapping[str, Flag]
+    flags: Mapping[str, Any]  # a ``Flag`` each, which ``Flags`` looks at
     sticky: str | None
     sink: Sink | str | None
 
@@ -143,6 +146,7 @@ def define(name: str, parts: Parts) -> Definition:
     if policy.cache is not None:
         output.check_keepable(name)
     seat = Seat.of(parts.model, policy)
+    _check_confidence(name, parts.confidence, output)
     rungs = tuple(_rung(name, rung, output, policy) for rung in parts.fallbacks)
     _check_prices(name, policy, [seat, *(rung for rung in rungs if isinstance(rung, Seat))])
     flags = Flags.checked(name, parts.flags, parts.sticky, parts.input)
@@ -175,19 +179,90 @@ def define(name: str, parts: Parts) -> Definition:
 
 
 def _check(name: str, parts: Parts) -> None:
-    if not _NAME.fullmatch(name):
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise CallInvalid(f"a call's name is a letter, then letters, digits, '-' or '_', at most 64: {name!r} is not")
     if not (isinstance(parts.input, type) and issubclass(parts.input, pydantic.BaseModel)):
-        raise CallInvalid(f"{name}: input={parts.input!r} must be a pydantic model class, so that fields have names")
-    if not isinstance(parts.prompt, Prompt):
+        given: Any = parts.input
+        mend = f"; give the class itself, input={type(given).__name__}" if isinstance(given, pydantic.BaseModel) else ""
         raise CallInvalid(
-            f"{name}: prompt={parts.prompt!r} must be a Prompt: Prompt(system='...', user='{{{{ input.text }}}}')"
+            f"{name}: input={shown(given)} must be a pydantic model class, so that fields have names{mend}"
         )
+    if parts.input is pydantic.BaseModel:
+        raise CallInvalid(f"{name}: input=BaseModel has no field: give a model of your own, class Question(BaseModel)")
+    for part, kind in _kinds().items():
+        fitted(part, getattr(parts, part), kind, f"{name}: {{}}")
+    for n, rule in enumerate(parts.rules):
+        _check_rule(f"{name}: rules[{n}]={shown(rule)}", _annotated(rule), parts)
+    for n, guard in enumerate(parts.guards):
+        _check_guard(f"{name}: guards[{n}]={shown(guard)}", _annotated(guard), parts)
     names = [source.name for source in parts.context]
     twice = {source for source in names if names.count(source) > 1}
     if twice:
         raise CallInvalid(f"{name}: two sources are named {sorted(twice)[0]!r}: give one of them Source(..., name=)")
+    _check_output(name, parts.output)
     parts.prompt.check(parts.input, frozenset(names))
+
+
+@functools.cache
+def _kinds() -> Mapping[str, Any]:
+    """What each part may be, but for those that are told with more to say: below, and where they are used."""
+    hints = get_type_hints(Parts, include_extras=True)
+    return {part: kind for part, kind in hints.items() if part not in ("input", "output", "model")}
+
+
+def _check_output(name: str, output: Any) -> None:
+    """Refuse what pydantic might take for a type, and nobody can have meant."""
+    if output is pydantic.BaseModel:
+        raise CallInvalid(f"{name}: output=BaseModel has no field: give a model of your own, class Answer(BaseModel)")
+    if isinstance(output, type) or output is None:
+        return
+    said = f"{name}: output={shown(output)} "
+    if isinstance(output, str):
+        raise CallInvalid(f"{said}is a text and no type: give the class itself, without quotes")
+    if isinstance(output, pydantic.BaseModel) or dataclasses.is_dataclass(output):
+        made = type(output).__name__
+        raise CallInvalid(f"{said}is a {made}, no type: give the class itself, output={made}")
+    if isinstance(output, Mapping):
+        raise CallInvalid(f"{said}is a dict: give a pydantic model, class Answer(BaseModel): ..., output=Answer")
+    if isinstance(output, (list, tuple, set)):
+        raise CallInvalid(f"{said}is a {type(output).__name__}: write output=list[...], or Literal[...] for labels")
+    if inspect.isroutine(output):
+        raise CallInvalid(f"{said}is a function: give the type of its answer")
+
+
+def _annotated(function: Callable[..., Any]) -> list[Any]:
+    """Give the annotations of the first two parameters, as far as there are any."""
+    try:
+        signature, hints = inspect.signature(function), get_type_hints(function)
+    except (TypeError, ValueError, NameError, AttributeError):  # names that only a type checker sees
+        return [None, None]
+    return [*(hints.get(each) for each in signature.parameters), None, None][:2]
+
+
+def _check_rule(place: str, kinds: list[Any], parts: Parts) -> None:
+    if kinds == [parts.input, parts.output] and parts.input is not parts.output:
+        raise CallInvalid(
+            f"{place} takes the {parts.input.__name__} first: a rule is called with (value, input), turn its "
+            "parameters round"
+        )
+
+
+def _check_guard(place: str, kinds: list[Any], parts: Parts) -> None:
+    if kinds[0] in (parts.output, parts.input) and isinstance(kinds[0], type) and not issubclass(kinds[0], str):
+        raise CallInvalid(
+            f"{place} takes a {kinds[0].__name__}: a guard is called with the model's text. What looks at the value is "
+            "a rule: def rule(value, input), in rules=[...]"
+        )
+
+
+def _check_confidence(name: str, confidence: Confidence | None, output: OutputType) -> None:
+    if confidence is None or confidence.on is None:
+        return
+    fields = (output.schema or {}).get("properties")
+    if fields is not None and confidence.on not in fields:
+        raise CallInvalid(f"{name}: {no_option(output.name, confidence.on, list(fields))} (Confidence(on=...))")
+    if fields is None and output.schema is None:
+        raise CallInvalid(f"{name}: Confidence(on={confidence.on!r}): a text has no fields, leave on= out")
 
 
 def _rung(
@@ -204,9 +279,9 @@ def _rung(
             ) from failed
     if isinstance(rung, (Stale, RulesBased, Apology)):
         return rung
-    if isinstance(rung, (str, Model, Client)):
-        return Seat.of(rung, policy)
-    raise CallInvalid(f"{name}: {rung!r} is not a fallback: use Model, Stale, RulesBased, SafeDefault or Apology")
+    if isinstance(rung, str) and " " in rung.strip():
+        raise CallInvalid(f"{name}: the fallback {shown(rung)} is no model's name: for a sentence write Apology(...)")
+    return Seat.of(rung, policy)
 
 
 def _check_prices(name: str, policy: Policy, seats: Sequence[Seat]) -> None:
@@ -221,6 +296,8 @@ def _check_prices(name: str, policy: Policy, seats: Sequence[Seat]) -> None:
 
 
 def _records(sink: Sink | str | None) -> WriteBehind | None:
+    if inspect.iscoroutinefunction(sink):
+        raise CallInvalid(f"sink={shown(sink)} is async, and is called on a thread of its own: write a plain function")
     opened = open_sink(sink) if isinstance(sink, str) else sink or sink_from_environment()
     return None if opened is None else behind(opened)
 

@@ -25,6 +25,7 @@ from labkit.call.fingerprint import canonical_json, digest
 from labkit.call.plain_values import plain_value
 from labkit.call.source_code import node_of
 from labkit.call.syntax import canonical, names_read, plain
+from labkit.models.media import Media
 
 __all__ = ["describe", "full_name", "function_form"]
 
@@ -95,6 +96,8 @@ class _Describer:
                 return {"named": "logger"}  # usually called after its module, and never part of an answer
             case enum.Enum():
                 return {"enum": type(thing).__name__, "value": of(thing.value)}
+            case Media():
+                return {"media": thing.sha256, "kind": thing.media_type, "name": thing.name}
             case re.Pattern():
                 return {"pattern": of(thing.pattern), "flags": thing.flags}
             case functools.partial() | functools.partialmethod():

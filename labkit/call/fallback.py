@@ -7,7 +7,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from labkit.call.answer import Answer
 from labkit.call.cache import Cache
@@ -17,12 +17,14 @@ from labkit.call.output_type import OutputType
 from labkit.call.result import AnswerSource
 from labkit.call.rules import Reject, name_of
 from labkit.call.steps import StepFailed
+from labkit.options import Called, checked
 
 __all__ = ["Apology", "ModelRung", "RulesBased", "Rung", "SafeDefault", "Stale", "answer_by_rules", "climb"]
 
 log = logging.getLogger("labkit.call")
 
 
+@checked()
 @dataclass(frozen=True, slots=True)
 class RulesBased:
     """Answers by fixed rules: as a shortcut for simple cases, or as a fallback.
@@ -32,10 +34,11 @@ class RulesBased:
         message: What the person who waits may be told when it serves as a fallback.
     """
 
-    answer: Callable[[Any], Any]
+    answer: Annotated[Callable[[Any], Any], Called("input")]
     message: str | None = field(default="This answer was made by fixed rules, without the model.", kw_only=True)
 
 
+@checked()
 @dataclass(frozen=True, slots=True)
 class Stale:
     """Serves an earlier answer to the same question from the policy's cache, past its time to live."""
@@ -45,6 +48,7 @@ class Stale:
     )
 
 
+@checked()
 @dataclass(frozen=True, slots=True)
 class SafeDefault:
     """Serves one fixed value, checked against the output type when the call is made: the rung that cannot fail.
@@ -60,6 +64,7 @@ class SafeDefault:
     )
 
 
+@checked()
 @dataclass(frozen=True, slots=True)
 class Apology:
     """Ends the fallbacks without a value: a readable error state, in the feature's own words.

@@ -10,6 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 # Written as pydantic.BaseModel throughout: pydantic loads it at its first use, a third of what `import labkit` took.
 import pydantic
 
+from labkit.addresses import from_environment, held_here, masked
 from labkit.call import pipeline
 from labkit.call.bridge import iterate_sync, run_sync
 from labkit.call.context import Source
@@ -26,6 +27,7 @@ from labkit.call.tally import Firing
 from labkit.errors import CallInvalid
 from labkit.models.model import Model
 from labkit.models.protocol import Client
+from labkit.options import checked_names, no_option
 
 __all__ = ["GuardedCall"]
 
@@ -59,6 +61,7 @@ class GuardedCall(Generic[Out]):
         CallInvalid: A definition that could not work, naming the part and the mend.
     """
 
+    @checked_names(owner="GuardedCall")
     def __init__(
         self,
         name: str,
@@ -192,17 +195,20 @@ class GuardedCall(Generic[Out]):
         given = {field.name: getattr(self._parts, field.name) for field in dataclasses.fields(Parts)}
         unknown = changes.keys() - given.keys() - {"name"}
         if unknown:
-            raise CallInvalid(f"GuardedCall has no {sorted(unknown)[0]!r}; it has name, {', '.join(given)}")
+            raise CallInvalid(no_option("GuardedCall", sorted(unknown)[0], ["name", *given]))
         return type(self)(**({"name": self.name} | given | changes))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # as it was given: breakers, budgets and connections belong to the process that makes it anew
         given = {field.name: getattr(self._parts, field.name) for field in dataclasses.fields(Parts)}
-        return _made, (type(self), given | {"name": self.name, "flags": dict(self._parts.flags)})
+        given |= {"name": self.name, "flags": dict(self._parts.flags)}
+        if isinstance(self._parts.sink, str) and masked(self._parts.sink) != self._parts.sink:
+            given["sink"] = from_environment(self._parts.sink)
+        return _made, (type(self), given)
 
     def __repr__(self) -> str:
         return f"GuardedCall({self.name!r}, model={self.model!r}, fingerprint={self.fingerprint[:12]!r})"
 
 
 def _made(kind: type[GuardedCall[Any]], given: Mapping[str, Any]) -> GuardedCall[Any]:
-    return kind(**given)
+    return kind(**{name: held_here(value) for name, value in given.items()})

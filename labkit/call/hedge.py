@@ -6,7 +6,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from labkit.errors import CallInvalid
+from labkit.options import Positive, checked
 
 __all__ = ["Hedge", "Latencies"]
 
@@ -14,6 +14,7 @@ _REMEMBERED = 200
 _ENOUGH = 20
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hedge:
     """Ask a second time when the first request has not answered after a while; the first good answer wins.
@@ -31,11 +32,7 @@ class Hedge:
     Source: Dean and Barroso (2013), "The Tail at Scale", Communications of the ACM 56(2).
     """
 
-    after_s: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.after_s is not None and self.after_s <= 0:
-            raise CallInvalid(f"Hedge(after_s={self.after_s}): give a positive number of seconds, or None")
+    after_s: Positive | None = None
 
 
 class Latencies:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import typing
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 
 from labkit.call.result import FieldError, Reason
 from labkit.call.steps import StepFailed
+from labkit.models.media import Media
+from labkit.options import Count, checked
 
-__all__ = ["Normalization", "field_errors", "normalize_text", "take", "validate"]
+__all__ = ["Normalization", "field_errors", "media_fields", "normalize_text", "take", "validate"]
 
 In = TypeVar("In", bound="pydantic.BaseModel")
 
@@ -29,6 +33,7 @@ _BLANKS = re.compile(r"[ \t]{2,}|\t")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalization:
     """What is done to every string of an input before it is validated.
@@ -48,7 +53,7 @@ class Normalization:
     invisible: bool = True
     whitespace: bool = True
     fold_blanks: bool = False
-    max_chars: int = 200_000
+    max_chars: Count = 200_000
 
 
 def normalize_text(text: str, options: Normalization) -> str:
@@ -102,6 +107,9 @@ def validate(input_type: type[In], raw: Any, options: Normalization) -> In:
     """
     is_model = isinstance(raw, input_type)
     data = dict(raw) if is_model else raw
+    # media have limits of their own, and a picture as a data: URL is no text
+    apart = {name: data[name] for name in media_fields(input_type) & data.keys()}
+    data = {name: part for name, part in data.items() if name not in apart} if apart else data
     if _count_chars(data, options.max_chars) > options.max_chars:
         raise _rejected(
             f"the input holds over {options.max_chars:,} characters; shorten it or raise Normalization(max_chars=)"
@@ -110,6 +118,7 @@ def validate(input_type: type[In], raw: Any, options: Normalization) -> In:
         clean = _normalize(data, options)
         if is_model and clean == data:
             return raw  # type: ignore[no-any-return]  # already validated, and nothing was changed
+        clean = clean | apart if apart else clean
         return input_type.model_validate(clean, by_name=True if is_model else None)
     except RecursionError as error:
         raise _rejected("the input is nested too deeply to be read; flatten it") from error
@@ -123,6 +132,23 @@ def validate(input_type: type[In], raw: Any, options: Normalization) -> In:
                 errors=errors,
             )
         ) from error
+
+
+@lru_cache(maxsize=1024)
+def media_fields(input_type: type[pydantic.BaseModel]) -> frozenset[str]:
+    """Give the names, aliases included, under which *input_type* takes media and nothing else."""
+    found: set[str] = set()
+    for name, field in input_type.model_fields.items():
+        if _is_media(field.annotation):
+            found |= {given for given in (name, field.alias, field.validation_alias) if isinstance(given, str)}
+    return frozenset(found)
+
+
+def _is_media(kind: Any) -> bool:
+    parts = [part for part in typing.get_args(kind) if part not in (type(None), Ellipsis)]
+    if typing.get_origin(kind) is Annotated:
+        return _is_media(parts[0])
+    return all(map(_is_media, parts)) if parts else isinstance(kind, type) and issubclass(kind, Media)
 
 
 def field_errors(error: pydantic.ValidationError) -> tuple[FieldError, ...]:

@@ -31,6 +31,7 @@ _WITHDRAWING = frozenset({
 _GAP = re.compile(r"[\s,;]*(?:```\s*(?:```\w*)?\s*)?(?:[-*•]|\d{1,4}[.)])?\s*")
 _MOST_CHARS = 200_000
 _MOST_FITS = 100
+_NOTHING: Any = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ def read(text: str, schema: Mapping[str, Any] | bool | None, repair: RepairLevel
         OutputRejected: There is no JSON in it (outcome ``parse``), or none that the schema could mean (``schema``).
     """
     reading = pick(text, schema, repair, fills=True)
-    if schema is not None and not is_text(schema) and (fault := fault_in(reading.value, schema)) is not None:
+    if schema is not None and (fault := fault_in(reading.value, schema)) is not None:
         raise OutputRejected(str(fault), errors=[(fault.path, "schema", fault.said)])
     return reading
 
@@ -64,8 +65,8 @@ def pick(
     text: str, schema: Mapping[str, Any] | bool | None, repair: RepairLevel = "aligned", *, fills: bool = False
 ) -> Reading:
     """Read as ``read`` does, for a type that checks bounds and knows defaults: only the value's shape is looked at."""
-    if repair == "strict" and not is_text(schema):
-        return Reading(value=_strict(text))
+    if repair == "strict" and (value := _strict(text, schema)) is not _NOTHING:
+        return Reading(value=value)
     answer, taken = answer_in(text, is_text=is_text(schema))
     if is_text(schema):
         return Reading(value=answer, repairs=taken)
@@ -101,13 +102,17 @@ def answer_in(text: str, *, is_text: bool) -> tuple[str, tuple[Repair, ...]]:
     if not thoughts.answer:
         said = "no answer follows the reasoning"
         raise OutputRejected(said, outcome="parse", errors=[("", "parse", said)])
-    return thoughts.answer, (Repair(kind="reasoning", path="", before=_excerpt(thoughts.taken)),)
+    return thoughts.answer, (Repair(kind="reasoning", path=""),)  # what was thought is in the attempt
 
 
-def _strict(text: str) -> Any:
+def _strict(text: str, schema: Mapping[str, Any] | bool | None) -> Any:
+    """Give the JSON that *text* is; where text is wanted, a JSON string, and _NOTHING for any other text."""
     try:
-        return plain(EXACT.decode(text))
+        value = plain(EXACT.decode(text))
+        return value if isinstance(value, str) or not is_text(schema) else _NOTHING
     except (ValueError, RecursionError) as error:
+        if is_text(schema):
+            return _NOTHING
         raise OutputRejected("the text is not JSON", outcome="parse", errors=[("", "parse", "not JSON")]) from error
 
 
@@ -171,8 +176,8 @@ def _last(text: str, fits: list[_Fit], schema: Mapping[str, Any] | bool | None) 
     """Take the last value, of those that are whole and in bounds if there are any, and list the others."""
     best = fits[-_MOST_FITS:]
     if len(best) > 1:
-        best = [fit for fit in best if fit.is_whole] or best
         best = [fit for fit in best if _is_good(fit.aligned.value, schema)] or best
+        best = [fit for fit in best if fit.is_whole] or best
     n = len(best) - 1
     while n > 0 and _are_side_by_side(text, best[n - 1].candidate, best[n].candidate):
         n -= 1
@@ -191,9 +196,9 @@ def _is_good(value: Any, schema: Mapping[str, Any] | bool | None) -> bool:
 
 def _are_side_by_side(text: str, one: Candidate, other: Candidate) -> bool:
     """Whether two values were given together: hardly a word stands between them, and none that withdraws the first."""
-    if ("fence" in one.kinds) != ("fence" in other.kinds):
-        return False
     gap = text[one.end : other.start]
+    if not gap or ("fence" in one.kinds) != ("fence" in other.kinds):
+        return False
     if "fence" in one.kinds:
         gap = re.sub(r"\s*```\w*\s*", "", gap)
     words = re.findall(r"\w+", gap)
@@ -217,16 +222,17 @@ def _as_items(text: str, candidates: list[Candidate], *, is_wanted: bool) -> lis
     Args:
         is_wanted: A list is what was asked for.
     """
-    if len(candidates) < 2 or not all(isinstance(each.value, dict) for each in candidates):
+    items = candidates if is_wanted else [each for each in candidates if each.value]
+    if len(items) < 2 or not all(isinstance(each.value, dict) for each in items):
         return candidates
-    gaps = [text[one.end : other.start] for one, other in pairwise(candidates)]
+    gaps = [text[one.end : other.start] for one, other in pairwise(items)]
     is_row = all(_GAP.fullmatch(gap) for gap in gaps)
     if not is_wanted and not (is_row and all("," in gap for gap in gaps)):
         return candidates
-    kinds = dict.fromkeys(kind for each in candidates for kind in each.kinds if not (is_row and kind == "prose"))
+    kinds = dict.fromkeys(kind for each in items for kind in each.kinds if not (is_row and kind == "prose"))
     row = Candidate(
-        value=[each.value for each in candidates], kinds=(*kinds, "list" if is_row and is_wanted else "apart"),
-        start=candidates[0].start, end=candidates[-1].end,
+        value=[each.value for each in items], kinds=(*kinds, "list" if is_row and is_wanted else "apart"),
+        start=items[0].start, end=items[-1].end,
     )  # fmt: skip
     return [row]
 

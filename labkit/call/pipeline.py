@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import hashlib
 import logging
@@ -24,8 +25,9 @@ from labkit.call.flight import Flights, Shared
 from labkit.call.journal import Journal
 from labkit.call.keeping import UNKEPT
 from labkit.call.record import in_notebook, record_of
-from labkit.call.redaction import hide_in_logs, secrets_in
+from labkit.call.redaction import hidden_in_logs, hide_in_logs, secrets_in
 from labkit.call.result import Reason, Result
+from labkit.call.sensitive_result import SensitiveResult
 from labkit.call.spend import Purse
 from labkit.call.steps import StepFailed
 from labkit.call.streaming import Emit, Presenter
@@ -72,8 +74,10 @@ async def _run(
     emit: Emit | None,
     span: tuple[Any, int] | None,
 ) -> Result[Any]:
+    outer = hidden_in_logs()  # a judge is asked about what another call hides
     trip = Trip(
         plan=plan,
+        secrets=outer,
         journal=Journal(),
         deadline=Deadline.start(plan.policy.deadline_s, plan.policy.reserve_s),
         purse=Purse(plan.policy.spend) if plan.policy.spend is not None else None,
@@ -95,7 +99,7 @@ async def _run(
             _record(plan, trip, result, span)
     finally:
         if plan.is_sensitive:
-            hide_in_logs(())
+            hide_in_logs(outer)
     if trip.presenter is not None:
         trip.presenter.finish(result)
     return result
@@ -111,7 +115,7 @@ async def _main_path(
             with journal.step("input"):
                 raw = inputs.take(plan.input_type, given, fields)
                 if plan.is_sensitive:
-                    trip.secrets = secrets_in(plan.input_type, raw)
+                    trip.secrets += secrets_in(plan.input_type, raw)
                     hide_in_logs(trip.secrets)
             with journal.step("validate"):
                 trip.given = inputs.validate(plan.input_type, raw, plan.policy.normalize)
@@ -278,7 +282,10 @@ async def _fallbacks(trip: Trip) -> Answer | None:
 
 def _cache_key(plan: Definition, question: Question) -> str:
     """Everything an accepted answer depends on."""
-    messages = [(message.role, message.content) for message in question.messages]
+    messages = [
+        (message.role, message.content, *((at, medium.sha256, medium.media_type) for at, medium in message.media))
+        for message in question.messages
+    ]
     return hashlib.sha256(kept_apart.get().encode() + plan.cache_scope.encode() + to_json(messages)).hexdigest()
 
 
@@ -287,7 +294,7 @@ def _result(trip: Trip, answer: Answer | None, reason: Reason | None) -> Result[
     attempts = tuple(journal.attempts)
     usages = [attempt.usage for attempt in attempts if attempt.usage is not None]
     costs = [attempt.cost_usd for attempt in attempts if attempt.usage is not None]
-    return Result(
+    result: Result[Any] = Result(
         value=None if answer is None else answer.value,
         source="error" if answer is None else answer.source,
         call=plan.name,
@@ -305,6 +312,11 @@ def _result(trip: Trip, answer: Answer | None, reason: Reason | None) -> Result[
         flags=trip.flags,
         versions=plan.versions,
     )
+    if not (plan.is_sensitive or trip.secrets):
+        return result
+    kind = plan.output.wanted
+    parts = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    return SensitiveResult(**parts, kind=kind, secrets=trip.secrets + secrets_in(kind, result.value))
 
 
 def _sum(usages: list[Usage]) -> Usage | None:
@@ -338,10 +350,12 @@ def _record(plan: Definition, trip: Trip, result: Result[Any], span: tuple[Any, 
         )  # fmt: skip
     if plan.records is None and span is None:
         return
-    secrets = trip.secrets
-    if plan.is_sensitive:
-        secrets += secrets_in(trip.plan.output.wanted, result.value)
-    written = functools.partial(record_of, result, fingerprint=trip.plan.fingerprint, given=trip.given, secrets=secrets)
+    secrets, kind = trip.secrets, None
+    if isinstance(result, SensitiveResult):
+        secrets, kind = result.secrets, result.kind
+    written = functools.partial(
+        record_of, result, fingerprint=trip.plan.fingerprint, given=trip.given, secrets=secrets, kind=kind
+    )
     if plan.records is not None:
         content = plan.policy.record_content
         plan.records.offer(written(content=in_notebook() if content is None else content))

@@ -12,10 +12,12 @@ from labkit.call.repairs import RepairLevel
 from labkit.call.retry import Retry
 from labkit.call.spend import Spend
 from labkit.errors import CallInvalid
+from labkit.options import Count, NotNegative, Seconds, Whole, checked
 
 __all__ = ["Attempt", "Policy"]
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """Limits of one request to a model.
@@ -30,20 +32,15 @@ class Attempt:
     request that hangs is then given up on long before ``total_s``.
 
     Raises:
-        CallInvalid: A time that is not positive.
+        CallInvalid: Something else than a positive number of seconds.
     """
 
-    total_s: float | None = None
-    first_token_s: float | None = None
-    idle_s: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("total_s", "first_token_s", "idle_s"):
-            limit = getattr(self, name)
-            if limit is not None and limit <= 0:
-                raise CallInvalid(f"Attempt({name}={limit}): give a positive number of seconds, or None")
+    total_s: Seconds | None = None
+    first_token_s: Seconds | None = None
+    idle_s: Seconds | None = None
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The bounds of a call.
@@ -66,26 +63,26 @@ class Policy:
         record_content: Write input, prompt and output into records; None: only in a notebook.
 
     Raises:
-        CallInvalid: A bound that leaves no time to answer.
+        CallInvalid: A bound of another kind or out of its range, or one that leaves no time to answer.
     """
 
-    deadline_s: float = 30.0
-    reserve_s: float = 0.2
+    deadline_s: Seconds = 30.0
+    reserve_s: NotNegative = 0.2
     attempt: Attempt = field(default_factory=Attempt)
     retry: Retry = field(default_factory=Retry)
-    reask: int = 0
+    reask: Whole = 0
     breaker: Breaker | None = field(default_factory=Breaker)
     hedge: Hedge | None = None
     spend: Spend | None = None
-    max_concurrency: int | None = None
-    rule_timeout_s: float = 2.0
+    max_concurrency: Count | None = None
+    rule_timeout_s: Seconds = 2.0
     repair: RepairLevel = "safe"
     normalize: Normalization = field(default_factory=Normalization)
     cache: Cache | None = None
     record_content: bool | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.reserve_s < self.deadline_s:
+        if not self.reserve_s < self.deadline_s:
             raise CallInvalid(
                 f"Policy(deadline_s={self.deadline_s}, reserve_s={self.reserve_s}): the reserve is part of the "
                 "deadline and must leave time for the model; give a longer deadline"
@@ -95,9 +92,3 @@ class Policy:
                 "Policy(hedge=...): a hedge is a second request already, and retries would multiply it; "
                 "give retry=Retry(max_attempts=1) beside it"
             )
-        if self.max_concurrency is not None and self.max_concurrency < 1:
-            raise CallInvalid(f"Policy(max_concurrency={self.max_concurrency}): give 1 or more, or None")
-        if self.rule_timeout_s <= 0:
-            raise CallInvalid(f"Policy(rule_timeout_s={self.rule_timeout_s}): give a positive number of seconds")
-        if self.reask < 0:
-            raise CallInvalid(f"Policy(reask={self.reask}): give 0 or more")

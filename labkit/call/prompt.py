@@ -18,8 +18,10 @@ from labkit.call.steps import StepFailed
 from labkit.call.templates.budget import Budget, TookTooLong, TooMuch
 from labkit.call.templates.data import readable_names
 from labkit.call.templates.environment import Compiled
+from labkit.call.templates.places import holds_media, media_in, with_media
 from labkit.errors import CallInvalid
 from labkit.models.protocol import Message
+from labkit.options import checked
 
 __all__ = ["Prompt"]
 
@@ -27,6 +29,7 @@ __all__ = ["Prompt"]
 _STEPS_ON_THE_LOOP = 5_000
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """A system and a user message as Jinja2 templates.
@@ -35,6 +38,9 @@ class Prompt:
     any other name is refused when the call is made. What these hold is put in as text and never read as a template,
     so ``{{ 7*7 }}`` in a ticket stays what it is. Give examples through *values*, not by formatting them into the
     template: they are data too.
+
+    A picture or document (``lk.Image``, ``lk.File``) goes where the template names it, ``{{ input.photo }}``; those of
+    the input that neither template names follow the user's text.
 
     A template sees data: fields, computed fields and properties by name, lists, mappings, dates; it reaches no method
     of a model and no other object. A rendering ends by itself: at a million steps, at five million characters, and
@@ -91,7 +97,7 @@ class Prompt:
         """
         budget = Budget() if budget is None else budget
         given = {"input": value, "context": context}
-        return tuple(template.render(given, budget) for template in self._templates)
+        return _with_the_rest([template.render(given, budget) for template in self._templates], value)
 
     async def arender(self, value: pydantic.BaseModel, context: Mapping[str, Any]) -> tuple[Message, ...]:
         """Like ``render``; what takes long goes on in a thread, and ends there when this is cancelled."""
@@ -100,13 +106,23 @@ class Prompt:
         try:
             given = {"input": value, "context": context}
             budget = Budget(steps=_STEPS_ON_THE_LOOP)
-            return tuple([template.written(given, budget) for template in self._templates])
+            return _with_the_rest([template.written(given, budget) for template in self._templates], value)
         except TookTooLong:
             budget = Budget()
         try:
             return await asyncio.to_thread(self.render, value, context, budget)
         finally:
             budget.stop()
+
+
+def _with_the_rest(messages: list[Message], value: pydantic.BaseModel) -> tuple[Message, ...]:
+    """Let the user's message end with the input's pictures and documents that no template has named."""
+    if holds_media(type(value)):
+        placed = {medium for message in messages for _, medium in message.media}
+        last = messages[-1]
+        rest = tuple((len(last.content), medium) for medium in media_in(value) if medium not in placed)
+        messages[-1] = Message(last.role, last.content, last.media + rest)
+    return tuple(messages)
 
 
 def _made(user: str, system: str, values: dict[str, Any]) -> Prompt:
@@ -178,7 +194,7 @@ class _Template:
         if self.fixed is not None:
             return self.fixed
         try:
-            return Message(self.role, self.compiled.render(given, budget))
+            return with_media(self.role, self.compiled.render(given, budget))
         except TookTooLong:
             raise
         except TooMuch as error:

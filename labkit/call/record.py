@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pydantic_core import PydanticSerializationError, to_json, to_jsonable_pytho
 from labkit.call.redaction import holds_sensitive, redacted, scrubbed
 from labkit.call.repairs import Repair
 from labkit.call.result import AnswerSource, AttemptRecord, FlagReading, Note, Reason, Result
+from labkit.call.sensitive_result import without_model_texts
 from labkit.models.protocol import Usage
 
 __all__ = ["CallRecord", "in_notebook", "now", "record_of"]
@@ -72,7 +72,13 @@ class CallRecord:
 
 
 def record_of(
-    result: Result[Any], *, fingerprint: str, given: Any, content: bool, secrets: tuple[str, ...] = ()
+    result: Result[Any],
+    *,
+    fingerprint: str,
+    given: Any,
+    content: bool,
+    secrets: tuple[str, ...] = (),
+    kind: Any = None,
 ) -> CallRecord:
     """Write *result* down.
 
@@ -80,12 +86,12 @@ def record_of(
         given: The validated input.
         content: Whether to hold what was asked and answered, or only how it went.
         secrets: Texts to hide wherever they stand.
+        kind: The output's type, where it can hold fields that are marked.
     """
     attempts, repairs = result.attempts, result.repairs
-    # What a model said of a marked field cannot be told from the rest of its text before it is read.
-    if not content or holds_sensitive(type(result.value)):  # type: ignore[arg-type]
-        attempts = tuple(dataclasses.replace(attempt, text=None, reasoning=None) for attempt in attempts)
-        repairs = tuple(dataclasses.replace(each, before=None, after=None, alternatives=()) for each in repairs)
+    if not content or holds_sensitive(kind):
+        said = without_model_texts(result)
+        attempts, repairs = said["attempts"], said["repairs"]
     record = CallRecord(
         call=result.call,
         call_id=result.call_id,
@@ -107,7 +113,7 @@ def record_of(
         repairs=repairs,
         content=content,
         input=redacted(given) if content else None,
-        value=redacted(result.value) if content else None,
+        value=redacted(result.value, kind) if content else None,
     )
     return scrubbed(record, secrets)
 

@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from labkit.call.repairs import Repair
 from labkit.errors import CallFailed, Outcome
 from labkit.models.protocol import FinishReason, Usage, Wire
+from labkit.terminal import printable
 
 __all__ = ["STEPS", "AnswerSource", "AttemptRecord", "FieldError", "FlagReading", "Note", "Reason", "Result", "Step"]
 
@@ -130,6 +131,7 @@ class Result(Generic[T]):
         notes: What else happened.
         flags: The feature flags as they were read for this call.
         versions: Hash of each part of the call, the sum of which is the fingerprint.
+        is_hidden: What is marked as sensitive is not in it: it was written down.
     """
 
     value: T | None
@@ -148,6 +150,7 @@ class Result(Generic[T]):
     notes: tuple[Note, ...] = ()
     flags: tuple[FlagReading, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    is_hidden: bool = False
 
     @property
     def ok(self) -> bool:
@@ -181,13 +184,17 @@ class Result(Generic[T]):
             )
         return self.value  # type: ignore[return-value]  # a value of None is possible where the output type allows it
 
+    def hidden(self) -> Result[Any]:
+        """Give the result as it may be shown and written down: itself, unless something in it is marked sensitive."""
+        return self
+
     def data(self) -> Any:
-        """The value as JSON data: what a view, a store or a log can hold."""
+        """The value as JSON data, whole: what a view, a store or a log holds is that of ``hidden()``."""
         return to_jsonable_python(self.value, fallback=str)
 
     def explain(self, file: TextIO | None = None) -> None:
         """Print the nine steps with their times and what happened in each, to *file* or standard output."""
-        print(self._explanation(), file=file or sys.stdout)
+        print(printable(self._explanation()), file=file or sys.stdout)
 
     def _explanation(self) -> str:
         state = "degraded" if self.degraded else "ok" if self.ok else "error"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from labkit.errors import CallInvalid, Outcome
+from labkit.errors import Outcome
+from labkit.options import Bound, Count, NotNegative, checked
 
 __all__ = ["RETRIED", "Retry", "RetryBudget"]
 
@@ -15,6 +16,7 @@ __all__ = ["RETRIED", "Retry", "RetryBudget"]
 RETRIED: frozenset[Outcome] = frozenset({"timeout", "rate_limited", "transport"})
 
 
+@checked()
 class RetryBudget:
     """How many retries and hedges may be sent, over everything that shares it: a token bucket.
 
@@ -31,9 +33,7 @@ class RetryBudget:
     Source: Brooker (2022), "Fixing retries with token buckets and circuit breakers"; gRPC's retry throttling.
     """
 
-    def __init__(self, *, burst: float = 100.0, refill: float = 0.2) -> None:
-        if burst < 1 or refill < 0:
-            raise CallInvalid(f"RetryBudget(burst={burst}, refill={refill}): give a burst of 1 or more, a refill of 0")
+    def __init__(self, *, burst: Annotated[float, Bound(1)] = 100.0, refill: NotNegative = 0.2) -> None:
         self.burst = burst
         self.refill = refill
         self._tokens = burst
@@ -71,6 +71,7 @@ def _budget(burst: float, refill: float) -> RetryBudget:
 _PROCESS_WIDE = RetryBudget()
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """Another request after one that failed in transport: a timeout, a 429, a 5xx, a broken connection.
@@ -88,18 +89,10 @@ class Retry:
         CallInvalid: No attempt at all, or a negative wait.
     """
 
-    max_attempts: int = 2
-    backoff_s: float = 0.25
-    max_backoff_s: float = 4.0
+    max_attempts: Count = 2  # 1 is no retry
+    backoff_s: NotNegative = 0.25
+    max_backoff_s: NotNegative = 4.0
     budget: RetryBudget | None = field(default=_PROCESS_WIDE, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise CallInvalid(f"Retry(max_attempts={self.max_attempts}): 1 means no retry; give 1 or more")
-        if self.backoff_s < 0 or self.max_backoff_s < 0:
-            raise CallInvalid(
-                f"Retry(backoff_s={self.backoff_s}, max_backoff_s={self.max_backoff_s}): give 0 s or more"
-            )
 
     def wait_s(self, retry: int, retry_after_s: float | None) -> float:
         """Seconds to wait before the *retry*-th retry (1 is the first)."""

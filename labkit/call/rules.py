@@ -8,25 +8,24 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic_core import to_jsonable_python
-
-from labkit.call.instances import differences
+from labkit.call.instances import differences, equal
 from labkit.call.output_type import OutputType
 from labkit.call.repairs import Repair
 from labkit.call.result import Reason
 from labkit.call.steps import StepFailed
-from labkit.errors import CallInvalid, Outcome
+from labkit.errors import Outcome
 from labkit.models.protocol import Completion
+from labkit.options import Bound, Called, NotNegative, Share, checked
 
 __all__ = ["Confidence", "Guard", "Reject", "Rule", "apply_guards", "apply_rules", "score_confidence"]
 
 log = logging.getLogger("labkit.call")
 
-Guard = Callable[..., Any]
+Guard = Annotated[Callable[..., Any], Called("text", gives=(str, Awaitable))]
 """``guard(text) -> text | None | Reject``, sync or async: the text as it may go on, None for "as it is"."""
-Rule = Callable[..., Any]
+Rule = Annotated[Callable[..., Any], Called("value", "input")]
 """``rule(value, input) -> value | Reject``, sync or async. It must be quick: it runs on the call's own loop, and
 ``Policy(rule_timeout_s=)`` can only end one that is async."""
 
@@ -38,6 +37,7 @@ class Reject:
     reason: str
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confidence:
     """Accept an answer only if it is sure enough.
@@ -59,20 +59,15 @@ class Confidence:
     Source of "consistency": Wang et al. (2023), "Self-Consistency Improves Chain of Thought Reasoning".
     """
 
-    at_least: float
-    score: Literal["logprob", "consistency"] | Callable[[Any, Completion], float] = "logprob"
-    samples: int = 3
-    temperature: float = 0.7
+    at_least: Share
+    score: (
+        Literal["logprob", "consistency"]
+        | Annotated[Callable[[Any, Completion], float | Awaitable[float]], Called("value", "completion")]
+    ) = "logprob"
+    samples: Annotated[int, Bound(2)] = 3
+    temperature: NotNegative = 0.7
     on: str | None = None
     message: str = "We are not sure enough of an answer to give you one. A person should look at this."
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.at_least <= 1.0:
-            raise CallInvalid(f"Confidence(at_least={self.at_least}): give a number from 0 to 1")
-        if not callable(self.score) and self.score not in ("logprob", "consistency"):
-            raise CallInvalid(f"Confidence(score={self.score!r}): there are 'logprob', 'consistency' and functions")
-        if self.score == "consistency" and self.samples < 2:
-            raise CallInvalid(f"Confidence(samples={self.samples}): agreement needs 2 answers or more")
 
 
 async def apply_guards(guards: Sequence[Guard], text: str, timeout_s: float) -> tuple[str, tuple[Repair, ...]]:
@@ -140,8 +135,7 @@ async def score_confidence(
     """Say how sure the answer is, in [0, 1].
 
     Args:
-        value: As JSON data for "consistency", which compares it; a function is given it as it is.
-        sample: Gets the other answers for "consistency", as JSON data.
+        sample: Gets the other answers for "consistency".
 
     Raises:
         StepFailed: Below the threshold or not to be told (outcome ``low_confidence``); the score crashed (``bug``).
@@ -150,7 +144,7 @@ async def score_confidence(
         score = float(await _run(confidence.score, value, completion, timeout_s=timeout_s))
     elif confidence.score == "consistency":
         others = await sample(confidence)
-        agreeing = sum(_part(other, confidence.on) == _part(value, confidence.on) for other in others)
+        agreeing = sum(equal(_part(other, confidence.on), _part(value, confidence.on)) for other in others)
         score = (1 + agreeing) / confidence.samples
     elif completion.logprobs:
         score = math.exp(sum(completion.logprobs) / len(completion.logprobs))
@@ -170,8 +164,9 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def _part(value: Any, on: str | None) -> Any:
-    data = to_jsonable_python(value, fallback=repr)
-    return data if on is None or not isinstance(data, dict) else data.get(on)
+    if on is None:
+        return value
+    return value.get(on) if isinstance(value, dict) else getattr(value, on, value)
 
 
 async def _run(function: Callable[..., Any], *given: Any, timeout_s: float) -> Any:

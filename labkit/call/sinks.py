@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
+from labkit.addresses import masked
+from labkit.call.private_files import open_private
 from labkit.call.record import CallRecord
 from labkit.errors import CallInvalid
+from labkit.options import Called
 
 __all__ = ["BatchSink", "JsonLines", "Sink", "open_sink", "sink_from_environment"]
 
@@ -26,7 +29,7 @@ class BatchSink(Protocol):
         ...
 
 
-Sink = Callable[[CallRecord], None] | BatchSink
+Sink = Annotated[Callable[[CallRecord], None], Called("record")] | BatchSink
 """A function of one record, or a ``BatchSink``."""
 
 
@@ -34,7 +37,8 @@ class JsonLines:
     """Appends each record to a file as one line of JSON. Several processes may share the file.
 
     Args:
-        path: Made, with its folders, when it is not there; opened for every batch, so that it may be rotated.
+        path: Made, with its folders, when it is not there, for its owner to read; opened for every batch, so that it
+            may be rotated.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -55,7 +59,7 @@ class JsonLines:
 
     def _append(self, lines: bytes) -> None:
         # one write each time: lines of two processes do not mix
-        with self._path.open("ab", buffering=0) as file:
+        with open(self._path, "ab", buffering=0, opener=open_private) as file:
             written = file.write(lines)
             while written < len(lines):
                 written += file.write(lines[written:])
@@ -89,7 +93,9 @@ def _open(where: str) -> Sink:
         sink: Sink = served[scheme].load()(where)
         return sink
     known = ", ".join(["jsonl:PATH", *(f"{name}:..." for name in sorted(served))])
-    raise CallInvalid(f"records cannot go to {where!r}: write one of {known} (LABKIT_RECORDS or GuardedCall(sink=...))")
+    raise CallInvalid(
+        f"records cannot go to {masked(where)!r}: write one of {known} (LABKIT_RECORDS or GuardedCall(sink=...))"
+    )
 
 
 def sink_from_environment() -> Sink | None:

@@ -9,10 +9,12 @@ from labkit.models.estimates import estimated_usage
 from labkit.models.model import Price
 from labkit.models.prices import cost_usd
 from labkit.models.protocol import CompletionRequest, Usage
+from labkit.options import Count, Positive, checked
 
 __all__ = ["Purse", "Spend"]
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
     """Most that one call may cost; a request that would exceed it is not sent, and its outcome is ``budget``.
@@ -28,14 +30,12 @@ class Spend:
         CallInvalid: Neither was given, or one that is not positive.
     """
 
-    usd: float | None = None
-    tokens: int | None = None
+    usd: Positive | None = None
+    tokens: Count | None = None
 
     def __post_init__(self) -> None:
         if self.usd is None and self.tokens is None:
             raise CallInvalid("Spend() limits nothing: give usd=, tokens=, or both")
-        if (self.usd is not None and self.usd <= 0) or (self.tokens is not None and self.tokens <= 0):
-            raise CallInvalid(f"{self}: give positive limits")
 
 
 class Purse:

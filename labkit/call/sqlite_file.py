@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from labkit.call.private_files import make_private
 from labkit.errors import StoreError, StoreGone
 
 __all__ = ["LOCK_WAIT_S", "SqliteFile", "file_named", "looks_like_a_file", "strangers", "url_of"]
@@ -111,9 +112,7 @@ class SqliteFile:
         nobody else can be writing either: ``immutable`` then does without the files that cannot be made.
         """
         mode = "rw" if self.may_be_written else "ro" if self._logged else "ro&immutable=1"
-        db = self._connect(mode, threads)
-        db.execute("PRAGMA query_only = ON")
-        return db
+        return self._connect(mode, "PRAGMA query_only = ON", threads=threads)
 
     def connect_to_write(self, *, threads: bool = False, wait_s: float = LOCK_WAIT_S) -> sqlite3.Connection:
         """Open it to write; it is made once, and not again if it is gone later.
@@ -125,11 +124,12 @@ class SqliteFile:
             StoreGone: It was deleted or replaced since it was first opened.
         """
         first = self._was is None
-        if not first:
+        if first:
+            make_private(self.path)
+        else:
             self.check()
-        db = self._connect("rwc" if first else "rw", threads, wait_s)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
+        pragmas = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = ON")
+        db = self._connect("rwc" if first else "rw", *pragmas, threads=threads, wait_s=wait_s)
         if first:
             self._was = self._identity()
         return db
@@ -178,13 +178,20 @@ class SqliteFile:
         """Bytes in the log beside it: what was committed and does not stand in the file itself yet."""
         return self._wal.stat().st_size if self._wal.is_file() else 0
 
-    def _connect(self, mode: str, threads: bool = False, wait_s: float = LOCK_WAIT_S) -> sqlite3.Connection:
+    def _connect(
+        self, mode: str, *pragmas: str, threads: bool = False, wait_s: float = LOCK_WAIT_S
+    ) -> sqlite3.Connection:
         # isolation_level: the driver must not open transactions by itself
         db = sqlite3.connect(
             f"{self.path.as_uri()}?mode={mode}", uri=True, timeout=wait_s, isolation_level=None,
             check_same_thread=not threads,
         )  # fmt: skip
-        db.execute("PRAGMA foreign_keys = ON")
+        try:
+            for pragma in pragmas:
+                db.execute(pragma)
+        except BaseException:
+            db.close()
+            raise
         return db
 
     def _identity(self) -> tuple[int, int] | None:

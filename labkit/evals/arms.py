@@ -11,6 +11,7 @@ from labkit.evals.compare import Comparison, compare
 from labkit.evals.runs import EvalRun
 from labkit.evals.stats import holm
 from labkit.extras import needs
+from labkit.terminal import printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,7 +50,7 @@ class Arms:
 
     def text(self) -> str:
         """Give the arms for a terminal, one in two lines."""
-        return "\n".join(f"{seen.headline}\n  {seen.evidence}" for seen in self.comparisons)
+        return printable("\n".join(f"{seen.headline}\n  {seen.evidence}" for seen in self.comparisons))
 
     def __repr__(self) -> str:
         return self.text()

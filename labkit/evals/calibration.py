@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from labkit.errors import TooFewCases
+from labkit.errors import OptionInvalid, TooFewCases
 from labkit.evals.runs import EvalRun
 from labkit.evals.stats.agreement import cohen_kappa
 from labkit.evals.stats.arguments import two_sided_z
@@ -127,7 +127,7 @@ def calibrate(
 
     Raises:
         TooFewCases: No case was both judged and reviewed.
-        ValueError: A verdict that is neither true nor false, reviewers who disagree on a case, or a run without that
+        OptionInvalid: A verdict that is neither true nor false, reviewers who disagree on a case, or a run without that
             scorer.
     """
     name, verdicts = _verdicts(judged, scorer)
@@ -245,7 +245,7 @@ def _verdicts(judged: Mapping[str, bool | None] | EvalRun, scorer: str | None) -
     if scorer is None and len(names) == 1:
         scorer = names[0]
     if scorer not in names:
-        raise ValueError(
+        raise OptionInvalid(
             f"scorer={scorer!r}: run {judged.run_id} has {', '.join(map(repr, names)) or 'none'}; name one"
         )
     verdicts: dict[str, bool | None] = {}
@@ -263,7 +263,7 @@ def _reviews(human: Mapping[str, bool] | Sequence[Review]) -> dict[str, bool]:
             continue
         passed = review.verdict == "pass"
         if found.setdefault(review.case_id, passed) != passed:
-            raise ValueError(
+            raise OptionInvalid(
                 f"the reviews of case {review.case_id!r} disagree: let one supersede the other, or leave the case out"
             )
     return found
@@ -272,7 +272,7 @@ def _reviews(human: Mapping[str, bool] | Sequence[Review]) -> dict[str, bool]:
 def _as_bool(case_id: str, passed: object) -> bool:
     # "fail" would count as true, and so would nan
     if passed not in (True, False):
-        raise ValueError(f"case {case_id!r}: a verdict is True or False, not {passed!r}")
+        raise OptionInvalid(f"case {case_id!r}: a verdict is True or False, not {passed!r}")
     return bool(passed)
 
 

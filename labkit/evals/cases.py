@@ -16,6 +16,7 @@ from labkit.call.fingerprint import digest
 from labkit.call.guarded import GuardedCall
 from labkit.errors import DatasetInvalid
 from labkit.evals.case import Case
+from labkit.evals.case_media import FileNotTaken, with_files
 from labkit.evals.fit import fit_faults, read_as_fields
 from labkit.evals.formats.choose import entries_of, read_rows
 from labkit.evals.formats.entry import Entry, Fault, Format, Rows
@@ -77,8 +78,9 @@ class Dataset:
 
         Args:
             path: Ends in .jsonl, .json, .yaml, .yml, .csv, .tsv or .parquet.
-            call: Also check every case against this call, see ``labkit.evals.fit``. The cells of a CSV that it expects
-                to be numbers, lists and so on are then read as such.
+            call: Also check every case against this call, see ``labkit.evals.fit``. What it takes as ``lk.Image`` or
+                ``lk.File`` may be the path of a file in this one's folder, which is read into the case. The cells of a
+                CSV that it expects to be numbers, lists and so on are then read as such.
             format: Whose words the file is in; None: what the file itself, its columns or its first row say.
 
         Raises:
@@ -89,7 +91,7 @@ class Dataset:
         path = Path(path)
         faults: list[Fault] = []
         rows = read_rows(path, faults)
-        return cls(_cases(rows, str(path), faults, call, format), name=path.stem)
+        return cls(_cases(rows, str(path), faults, call, format, path.parent), name=path.stem)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, *, name: str = "frame", call: GuardedCall[Any] | None = None) -> Dataset:
@@ -265,16 +267,31 @@ class Dataset:
 
 
 def _cases(
-    rows: Rows, source: str, faults: list[Fault], call: GuardedCall[Any] | None, format: Format | None
+    rows: Rows,
+    source: str,
+    faults: list[Fault],
+    call: GuardedCall[Any] | None,
+    format: Format | None,
+    folder: Path | None = None,
 ) -> list[Case]:
     entries = entries_of(rows, source, faults, call=call, format=format)
-    return _admitted(entries, source, faults, call, texts=rows.texts)
+    return _admitted(entries, source, faults, call, texts=rows.texts, folder=folder)
 
 
 def _admitted(
-    entries: Iterable[Entry], source: str, faults: list[Fault], call: GuardedCall[Any] | None, *, texts: bool = False
+    entries: Iterable[Entry],
+    source: str,
+    faults: list[Fault],
+    call: GuardedCall[Any] | None,
+    *,
+    texts: bool = False,
+    folder: Path | None = None,
 ) -> list[Case]:
     """Give the cases that *entries* describe.
+
+    Args:
+        texts: Their cells are texts, whatever is expected there.
+        folder: Where files lie that they name; None: they can name none.
 
     Raises:
         DatasetInvalid: *faults*, and those found here, in the order of the file; or there is no case.
@@ -286,9 +303,14 @@ def _admitted(
         if texts and call is not None and "expected" in data:
             data["expected"] = read_as_fields(data["expected"], call)
         try:
+            if folder is not None and call is not None and isinstance(data.get("input"), Mapping):
+                data["input"] = with_files(data["input"], call.input, folder)
             case = Case.model_validate(data)
         except ValidationError as error:
             faults.append((entry.number, f"{entry.where}: {_said(error)}"))
+            continue
+        except FileNotTaken as error:
+            faults.append((entry.number, f"{entry.where}: {error}"))
             continue
         if entry.is_named_here and (first := cases.get(case.id)) is not None:
             if first == case:

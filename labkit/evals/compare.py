@@ -13,6 +13,7 @@ from labkit.evals.pairing import Paired, pair_up
 from labkit.evals.pairs import Pairs
 from labkit.evals.runs import EvalRun
 from labkit.evals.stats import Interval, benjamini_hochberg
+from labkit.terminal import printable
 
 if TYPE_CHECKING:
     pass
@@ -147,10 +148,10 @@ class Comparison:
             lines.append(f"About {self.more_cases:,} more cases would settle it, if the rates stay as they are.")
         lines.append(f"changed: {', '.join(self.changed) or 'nothing'}")
         lines += [f"! {warning}" for warning in self.warnings]
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def __repr__(self) -> str:
-        return f"Comparison({self.headline}; {self.evidence})"
+        return printable(f"Comparison({self.headline}; {self.evidence})")
 
 
 def compare(a: EvalRun, b: EvalRun) -> Comparison:

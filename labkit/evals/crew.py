@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING, Any
 from labkit.call.guarded import GuardedCall
 from labkit.call.health import circuits
 from labkit.call.record import now
+from labkit.call.redaction import hide_in_logs
 from labkit.call.result import Result
+from labkit.call.sensitive_result import SensitiveResult
 from labkit.call.watch import before_request, kept_apart
 from labkit.errors import RunStopped, StoreError, StoreGone
 from labkit.evals.case import Case
+from labkit.evals.hiding import hidden_row
 from labkit.evals.pacing import AdaptiveLimit, Pacer, Rate
 from labkit.evals.progress import Count, Progress
+from labkit.evals.proof import Requests, Scorings
 from labkit.evals.runs import Row, fact_of
 from labkit.evals.scorers.score import Scorer, ascore_case
 from labkit.evals.stored import stored
@@ -136,6 +140,7 @@ class Crew:
         run_ids: The run of each.
         group: What they are resumed by.
         before: Units that earlier sessions have answered, for the progress.
+        hides: What calls mark as sensitive is kept hidden.
     """
 
     calls: Sequence[GuardedCall[Any]]
@@ -147,6 +152,7 @@ class Crew:
     progress: Progress
     label: str
     before: int = 0
+    hides: bool = True
     _session: str = field(default_factory=lambda: secrets.token_hex(4))
 
     async def run(self, units: Sequence[Unit], *, engine: Any = None) -> Asked:
@@ -164,6 +170,11 @@ class Crew:
         self.answered_at = time.monotonic()
         self.stopped: RunStopped | None = None
         self._lost: Exception | None = None
+        self._requests = [
+            Requests(call.model, sum(unit.arm == n for unit in units)) for n, call in enumerate(self.calls)
+        ]
+        self._scorings = Scorings()
+        self._doubted: list[list[tuple[Unit, Row, int]]] = [[] for _ in self.calls]
         async with self._journals() as self._written:
             # Under a cap each arm is asked once alone: what one answer costs says how many may be in flight.
             alone = len(self.calls) if self.limits.spend_usd is not None else 0
@@ -174,6 +185,8 @@ class Crew:
                 await ask_on_dask(self, units[alone:], engine)
             else:
                 await self._ask_here(units[alone:], at_once=self.limits.concurrency)
+            for arm in range(len(self.calls)):
+                await self._keep_doubted(arm)
         return Asked(rows=self._rows, elapsed_s=self._count.elapsed_s())
 
     @asynccontextmanager
@@ -184,10 +197,11 @@ class Crew:
         except StoreGone as failure:
             raise StoreGone(f"run {self.group!r} stopped: {failure}. Evaluate anew") from failure
         except BaseException as failure:
-            said = (
-                f"{self._count.done} of {self._count.total} cases are stored: go on with "
-                f"evaluate(..., resume={self.group!r})"
-            )
+            said = f"{self._count.done} of {self._count.total} cases are stored"
+            if isinstance(failure, RunStopped) and not failure.resumable:
+                said += f" (run {self.group!r}): mend the scorer and evaluate anew"
+            else:
+                said += f": go on with evaluate(..., resume={self.group!r})"
             # a store that fails may not keep the time, either: that is not the news
             with suppress(StoreError) if isinstance(failure, StoreError) else nullcontext():
                 for run_id in self.run_ids:
@@ -246,10 +260,31 @@ class Crew:
             raise
 
     async def keep(self, unit: Unit, row: Row, requests: int) -> None:
-        """Store an answer, then count it: what progress shows is what a crash leaves."""
+        """Store an answer, then count it: what progress shows is what a crash leaves.
+
+        What may be no answer is held back until another one shows that it is.
+
+        Raises:
+            RunStopped: The first answers, or scores, show that no other will be any better.
+        """
+        if self.limits.patience_s and self._requests[unit.arm].is_doubted_by(row.result):
+            self._doubted[unit.arm].append((unit, row, requests))
+            return
+        await self._keep_doubted(unit.arm)
+        await self._store(unit, row, requests)
+        self._scorings.check(unit.case.id, row.result, row.scores)
+
+    async def _keep_doubted(self, arm: int) -> None:
+        held, self._doubted[arm] = self._doubted[arm], []
+        for unit, row, requests in held:
+            await self._store(unit, row, requests)
+
+    async def _store(self, unit: Unit, row: Row, requests: int) -> None:
         cost_usd = _cost_of(row)
         self.spent.pay(cost_usd, self.calls[unit.arm].model)
         fact = fact_of(row)
+        if self.hides:
+            row = hidden_row(row, self.calls[unit.arm])
         await self._written[unit.arm].put("row", stored(row, fact, unit.position, requests))
         self._rows[unit.arm][unit.position] = (row, fact)
         self.progress.show(self._count.with_one_more(row.result, cost_usd))
@@ -273,9 +308,7 @@ class Crew:
                 return result
             assert result.reason is not None
             if time.monotonic() - self.answered_at > self.limits.patience_s:
-                raise RunStopped(
-                    f"{call.model} has not answered for {self.limits.patience_s:g} s: {result.reason.message}"
-                )
+                raise RunStopped(f"{call.model} has not answered for {self.limits.patience_s:g} s: {_said(result)}")
             if result.cost_usd:  # a fallback answered, and is not kept
                 self.spent.pay(result.cost_usd, call.model)
             self.show_waiting(f"waiting for {call.model}: {result.reason.outcome.replace('_', ' ')}")
@@ -308,11 +341,18 @@ class Crew:
 
 async def answered(unit: Unit, result: Result[Any], judges: Sequence[Scorer]) -> Row:
     """Score a unit's answer."""
+    if isinstance(result, SensitiveResult):
+        hide_in_logs(result.secrets)  # a judge is a call with records of its own
+    try:
+        scores = {judge.name: await ascore_case(judge, unit.case, result) for judge in judges}
+    finally:
+        if isinstance(result, SensitiveResult):
+            hide_in_logs(())
     return Row(
         case=unit.case,
         repeat=unit.repeat,
         result=result,
-        scores={judge.name: await ascore_case(judge, unit.case, result) for judge in judges},
+        scores=scores,
         finished_at=now(),
         worker=WORKER,
     )
@@ -330,7 +370,12 @@ def stop_without_access(model: str, result: Result[Any]) -> None:
         RunStopped: The provider does not let this caller in.
     """
     if result.reason is not None and result.reason.outcome == "auth":
-        raise RunStopped(f"{model}: {result.reason.message}")
+        raise RunStopped(f"{model}: {_said(result)}")
+
+
+def _said(result: Result[Any]) -> str:
+    reason = result.hidden().reason
+    return "" if reason is None else reason.message
 
 
 def _cost_of(row: Row) -> float | None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from labkit.call.record import now
-from labkit.errors import QualityRegression
+from labkit.errors import OptionInvalid, QualityRegression
 from labkit.evals.compare import Comparison, compare
 from labkit.evals.contrast import Contrast
 from labkit.evals.runs import EvalRun
+from labkit.options import Bound, checked
 
 __all__ = ["Gate", "GateCheck", "GateResult"]
 
@@ -107,6 +108,7 @@ class GateResult:
         )
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """What a run must hold to go live.
@@ -117,21 +119,21 @@ class Gate:
             ``fallback_rate``, ``p95_s`` and ``cost_usd_per_call`` at most.
 
     Raises:
-        ValueError: A margin outside [0, 1) or a measure that does not exist.
+        OptionInvalid: A margin outside [0, 1) or a measure that does not exist.
     """
 
-    margin: float = 0.02
+    margin: Annotated[float, Bound(0.0, 1.0)] = 0.02
     floors: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.margin < 1.0:
-            raise ValueError(f"Gate(margin={self.margin}): give a share from 0 to below 1; 0.02 is two points")
+        if self.margin == 1.0:
+            raise OptionInvalid(f"Gate(margin={self.margin}): give a share from 0 to below 1; 0.02 is two points")
         for name, limit in self.floors.items():
             if name.endswith("_rate") and not 0.0 <= limit <= 1.0:
-                raise ValueError(f"Gate(floors=...): {name}={limit:g} is a share from 0 to 1; 0.7 is 70%")
+                raise OptionInvalid(f"Gate(floors=...): {name}={limit:g} is a share from 0 to 1; 0.7 is 70%")
         unknown = set(self.floors) - set(_MEASURES)
         if unknown:
-            raise ValueError(
+            raise OptionInvalid(
                 f"Gate(floors=...): {sorted(unknown)[0]!r} is not a measure; there are {', '.join(_MEASURES)}"
             )
 
@@ -143,10 +145,10 @@ class Gate:
 
         Raises:
             RunsDiffer: The runs cannot be paired.
-            ValueError: There is nothing to judge by.
+            OptionInvalid: There is nothing to judge by.
         """
         if baseline is None and not self.floors:
-            raise ValueError(
+            raise OptionInvalid(
                 "a gate without floors needs a baseline: give check(run, baseline=...) or Gate(floors={...})"
             )
         checks = [_check_floor(name, limit, run) for name, limit in self.floors.items()]

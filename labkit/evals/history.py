@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from labkit.errors import StoreError, TooFewCases
+from labkit.errors import OptionInvalid, StoreError, TooFewCases
 from labkit.evals.stats import Interval, wilson
 from labkit.evals.stats.drift import Drift, DriftPoint, ewma_chart
 from labkit.evals.stored import about_of
 from labkit.extras import needs
 from labkit.store.opening import StoreLike, opened
 from labkit.store.units import StoredRun
+from labkit.terminal import in_a_line
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -221,10 +222,10 @@ class History:
                 "changed",
             )
         ]
-        rows += [tuple(_printable(cell) for cell in _cells(point)) for point in self.points]
+        rows += [tuple(in_a_line(cell) for cell in _cells(point)) for point in self.points]
         widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
         lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, "", *map(_printable, self.notes())])
+        return "\n".join([*lines, "", *map(in_a_line, self.notes())])
 
     def __repr__(self) -> str:
         return f"History({self.call!r}, {_runs(len(self.points))})"
@@ -250,10 +251,10 @@ def history(name: str, *, store: StoreLike = None, last: int | None = None) -> H
 
     Raises:
         StoreError: The store cannot be opened, or holds no finished run of that call; the message names its calls.
-        ValueError: *last* is below 1.
+        OptionInvalid: *last* is below 1.
     """
     if last is not None and last < 1:
-        raise ValueError(f"last={last} runs are no history: give 1 or more, or leave it out for all")
+        raise OptionInvalid(f"last={last} runs are no history: give 1 or more, or leave it out for all")
     with opened(store, reading=True) as kept:
         headings = kept.headings(call=name)
         runs = [run for run in reversed(headings) if run.finished_at is not None]
@@ -351,8 +352,3 @@ def _percent(value: float | None) -> str:
 
 def _runs(n: int) -> str:
     return f"{n:,} run" if n == 1 else f"{n:,} runs"
-
-
-def _printable(text: str) -> str:
-    """Show what cannot be seen: an escape sequence in a name could rewrite the terminal."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.call.result import Result
+from labkit.errors import OptionInvalid
+from labkit.options import Positive, checked
 
 __all__ = ["AdaptiveLimit", "Pacer", "Rate"]
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
     """What the provider allows a minute; None leaves it open.
@@ -23,17 +26,11 @@ class Rate:
         tokens_per_min: Tokens of prompts and answers together.
 
     Raises:
-        ValueError: A rate that lets nothing through.
+        OptionInvalid: A rate that lets nothing through.
     """
 
-    requests_per_min: float | None = None
-    tokens_per_min: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("requests_per_min", "tokens_per_min"):
-            given = getattr(self, name)
-            if given is not None and not given > 0:
-                raise ValueError(f"Rate({name}={given}): give a number above 0, or leave it out")
+    requests_per_min: Positive | None = None
+    tokens_per_min: Positive | None = None
 
 
 class AdaptiveLimit:

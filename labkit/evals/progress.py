@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from labkit.call.record import in_notebook
 from labkit.call.result import Result
+from labkit.terminal import printable
 
 __all__ = ["PROGRESS_MIME", "Count", "Progress", "Tally", "progress_for"]
 
@@ -124,7 +125,7 @@ class NotebookProgress:
             f"<div style='height:4px;width:{share:.1f}%;background:#3b6fb6;border-radius:2px'></div></div></div>"
         )
         seen = {"label": tally.label, "done": tally.done, "total": tally.total, "said": tally.said()}
-        bundle = {"text/html": html, "text/plain": f"{tally.label}: {tally.said()}", PROGRESS_MIME: seen}
+        bundle = {"text/html": html, "text/plain": printable(f"{tally.label}: {tally.said()}"), PROGRESS_MIME: seen}
         self._handle.update(bundle, raw=True)
 
 
@@ -139,11 +140,10 @@ class TerminalProgress:
         if self._live:
             filled = int(24 * tally.done / tally.total)
             bar = "█" * filled + "░" * (24 - filled)
-            print(
-                f"\r\x1b[K{tally.label} {bar} {tally.said()}", end="\n" if finished else "", file=sys.stderr, flush=True
-            )
+            said = printable(f"{tally.label} {bar} {tally.said()}").replace("\n", " ")
+            print(f"\r\x1b[K{said}", end="\n" if finished else "", file=sys.stderr, flush=True)
         elif finished:
-            print(f"{tally.label}: {tally.said()}", file=sys.stderr)
+            print(printable(f"{tally.label}: {tally.said()}"), file=sys.stderr)
 
 
 class Throttled:

@@ -23,6 +23,8 @@ from labkit.evals.runs import Row
 
 __all__ = ["promoted"]
 
+_HIDDEN_INPUT = "with a sensitive input that is hidden"
+
 _log = logging.getLogger("labkit.evals")
 
 
@@ -65,6 +67,9 @@ def promoted(
     strangers: dict[str, int] = {}
     for entry, given, review in _given(records, faults):
         if isinstance(given, Row):
+            if given.result.is_hidden and HIDDEN in canonical_json(given.case.input):
+                without[_HIDDEN_INPUT] = without.get(_HIDDEN_INPUT, 0) + 1
+                continue
             case = _of_row(given)
         else:
             try:
@@ -128,7 +133,7 @@ def _lost(record: _Recorded) -> str:
     """Say why a record's input is not there; "" when it is."""
     if record.input is None:
         return "with an input that was invalid" if record.content else "recorded without content"
-    return "with a sensitive input that is hidden" if HIDDEN in canonical_json(record.input) else ""
+    return _HIDDEN_INPUT if HIDDEN in canonical_json(record.input) else ""
 
 
 def _of_record(record: _Recorded) -> Case:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from labkit.call.bridge import run_sync
 from labkit.call.fingerprint import digest
 from labkit.call.guarded import GuardedCall
 from labkit.call.result import Result
-from labkit.errors import StoreError
+from labkit.errors import OptionInvalid, StoreError
 from labkit.evals.case import Case
 from labkit.evals.cases import Dataset
 from labkit.evals.contrast import PrimaryTest
 from labkit.evals.crew import Asked, Crew, Limits, Unit
+from labkit.evals.hiding import hidden_case
 from labkit.evals.pacing import Rate
 from labkit.evals.progress import Progress, progress_for
 from labkit.evals.runs import EvalRun, Row, fact_of
+from labkit.evals.scorers.output_fields import check_scorers
 from labkit.evals.scorers.score import Scorer, as_scorer, scorer_hash
 from labkit.evals.stored import StoredRows, about_of, planned, rows_in
+from labkit.options import Bound, Count, Positive, checked, checked_names, shown
 from labkit.store.opening import StoreLike, run_store
 from labkit.store.units import StoredRun
 
@@ -30,32 +34,34 @@ if TYPE_CHECKING:
 
 __all__ = ["aevaluate", "evaluate", "load_run"]
 
+Content: TypeAlias = Literal["hidden", "clear"]
+
 Scores = Sequence[Scorer | Callable[[Case, Result[Any]], Any]]
 
 
+@checked(OptionInvalid, owner="evaluate")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Options:
     """What every arm of an evaluation shares."""
 
-    scorers: Scores
-    concurrency: int
-    repeats: int
-    store: StoreLike
+    scorers: Sequence[Any]
+    concurrency: Count
+    repeats: Count
+    store: Any  # ``run_store`` looks at it
     run_id: str | None
     resume: str | None
     rate: Rate | None
-    spend_usd: float | None
-    patience_s: float
-    progress: bool | Progress | None
+    spend_usd: Positive | None
+    patience_s: Annotated[float, Bound(0.0, endless=True)]
+    progress: Any
     engine: Any
+    content: Content | None
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1 or self.repeats < 1:
-            raise ValueError(f"concurrency={self.concurrency} and repeats={self.repeats} must be 1 or more")
         if self.run_id is not None and self.resume is not None:
-            raise ValueError("run_id names a new run, resume an old one: give one of them")
-        if self.patience_s < 0 or (self.spend_usd is not None and not self.spend_usd > 0):
-            raise ValueError(f"patience_s={self.patience_s} must be 0 or more and spend_usd={self.spend_usd} above 0")
+            raise OptionInvalid("run_id names a new run, resume an old one: give one of them")
+        if self.content not in (None, "hidden", "clear"):
+            raise OptionInvalid(f"content={self.content!r}: there are 'hidden' and 'clear'")
 
 
 class Options(TypedDict, total=False):
@@ -72,12 +78,14 @@ class Options(TypedDict, total=False):
     patience_s: float
     progress: bool | Progress | None
     engine: Any
+    content: Content | None
 
 
 @overload
 def evaluate(call: GuardedCall[Any], dataset: Dataset, **options: Unpack[Options]) -> EvalRun: ...
 @overload
 def evaluate(call: Sequence[GuardedCall[Any]], dataset: Dataset, **options: Unpack[Options]) -> list[EvalRun]: ...
+@checked_names(OptionInvalid)
 def evaluate(
     call: GuardedCall[Any] | Sequence[GuardedCall[Any]],
     dataset: Dataset,
@@ -93,6 +101,7 @@ def evaluate(
     patience_s: float = 600.0,
     progress: bool | Progress | None = None,
     engine: Any = None,
+    content: Content | None = None,
 ) -> EvalRun | list[EvalRun]:
     """Ask *call* every case and score the answers; rows are stored as they finish.
 
@@ -117,17 +126,22 @@ def evaluate(
             stops; 0 does not wait, and fallback answers are kept like any other.
         progress: False shows none; a ``Progress`` of your own is used as it is.
         engine: A ``dask.distributed.Client`` whose workers ask, see ``labkit.evals.shards``; None asks from here.
+        content: "clear" keeps what the call marks as sensitive (``lk.Sensitive``) in the run and its store; "hidden"
+            does not, once it was scored; None: what the store was opened with, hidden otherwise.
 
     Raises:
         StoreError: The store cannot be used, it holds *run_id* already, or *resume* was made of other parts; the
             message names them.
-        RunStopped: The spend cap was reached, or the provider stayed away.
-        ValueError: concurrency or repeats below 1, or two scorers or arms of the same name.
+        RunStopped: The spend cap was reached, the provider stayed away or lets nobody in, or the first answers or
+            scores all failed alike: then nothing is learnt of the cases, and none is asked further.
+        OptionInvalid: Something else than calls or scorers, an option of another kind or out of its range, two scorers
+            or arms of the same name, a scorer of a field that the output does not have or no case expects anything of.
     """
     options = _Options(
         scorers=scorers, concurrency=concurrency, repeats=repeats, store=store, run_id=_named(run_id, resume),
         resume=resume,
         rate=rate, spend_usd=spend_usd, patience_s=patience_s, progress=progress_for(progress), engine=engine,
+        content=content,
     )  # fmt: skip
     try:
         return run_sync(_evaluate(call, dataset, options))
@@ -143,6 +157,7 @@ async def aevaluate(call: GuardedCall[Any], dataset: Dataset, **options: Unpack[
 async def aevaluate(
     call: Sequence[GuardedCall[Any]], dataset: Dataset, **options: Unpack[Options]
 ) -> list[EvalRun]: ...
+@checked_names(OptionInvalid)
 async def aevaluate(
     call: GuardedCall[Any] | Sequence[GuardedCall[Any]],
     dataset: Dataset,
@@ -158,12 +173,14 @@ async def aevaluate(
     patience_s: float = 600.0,
     progress: bool | Progress | None = None,
     engine: Any = None,
+    content: Content | None = None,
 ) -> EvalRun | list[EvalRun]:
     """Like ``evaluate``, on the running loop."""
     options = _Options(
         scorers=scorers, concurrency=concurrency, repeats=repeats, store=store, run_id=_named(run_id, resume),
         resume=resume,
         rate=rate, spend_usd=spend_usd, patience_s=patience_s, progress=progress, engine=engine,
+        content=content,
     )  # fmt: skip
     return await _evaluate(call, dataset, options)
 
@@ -171,19 +188,22 @@ async def aevaluate(
 async def _evaluate(
     call: GuardedCall[Any] | Sequence[GuardedCall[Any]], dataset: Dataset, options: _Options
 ) -> EvalRun | list[EvalRun]:
-    arms = [call] if isinstance(call, GuardedCall) else list(call)
+    arms = _arms(call)
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names) or not arms:
-        raise ValueError(f"arms {names}: give at least one call, and each a name of its own: call.replace(name=...)")
+        raise OptionInvalid(f"arms {names}: give at least one call, and each a name of its own: call.replace(name=...)")
     if not isinstance(dataset, Dataset):
-        raise TypeError(f"a {type(dataset).__name__} is no Dataset: Dataset.load(path), or Dataset([Case(...), ...])")
-    if isinstance(options.scorers, str) or not isinstance(options.scorers, Sequence):
-        raise TypeError(f"scorers={options.scorers!r}: give a list, also of one")
+        raise OptionInvalid(
+            f"a {type(dataset).__name__} is no Dataset: Dataset.load(path), or Dataset([Case(...), ...])"
+        )
     judges = [as_scorer(scorer) for scorer in options.scorers]
     hashes = {judge.name: scorer_hash(judge) for judge in judges}
     if len(hashes) < len(judges):
-        raise ValueError("two scorers have the same name: rename one, their scores could not be told apart")
+        raise OptionInvalid("two scorers have the same name: rename one, their scores could not be told apart")
+    check_scorers(judges, arms, dataset)
     kept = run_store(options.store)
+    hides = (options.content or kept.content) != "clear"
+    shown = [(case, _shown(case, arms) if hides else case) for case in dataset]
     try:
         group = options.resume if options.resume is not None else options.run_id or ""
         run_ids = [group if isinstance(call, GuardedCall) else f"{group}/{name}" for name in names]
@@ -191,9 +211,7 @@ async def _evaluate(
             _heading(arm, dataset, hashes, options.repeats, run_id, group)
             for arm, run_id in zip(arms, run_ids, strict=True)
         ]
-        started = (
-            _begun(kept, headings, dataset, options.repeats) if options.resume is None else _resumed(kept, headings)
-        )
+        started = _begun(kept, headings, shown, options.repeats) if options.resume is None else _resumed(kept, headings)
         # case by case over the arms: whatever the hour does to the provider, it does to all of them
         twins = _twins(arms)
         units = [
@@ -216,6 +234,7 @@ async def _evaluate(
             progress=progress_for(options.progress),
             label=" / ".join(names),
             before=sum(len(run.done) for run in started),
+            hides=hides,
         )  # fmt: skip
         asked = await crew.run(units, engine=options.engine)
         runs = []
@@ -231,6 +250,33 @@ async def _evaluate(
 def _twins(arms: Sequence[GuardedCall[Any]]) -> list[int]:
     """Count for each arm those before it that ask the same: their answers could be kept, and given again as its own."""
     return [sum(arm.asks_as(other) for other in arms[:n]) for n, arm in enumerate(arms)]
+
+
+def _shown(case: Case, arms: Sequence[GuardedCall[Any]]) -> Case:
+    for arm in arms:  # they share a plan: what one of them hides is hidden
+        case = hidden_case(case, arm)
+    return case
+
+
+def _arms(call: Any) -> list[GuardedCall[Any]]:
+    """Give the calls to ask.
+
+    Raises:
+        OptionInvalid: Something else is to be asked.
+    """
+    if isinstance(call, GuardedCall):
+        return [call]
+    given = list(call) if isinstance(call, Sequence) and not isinstance(call, (str, bytes)) else [call]
+    for each in given:
+        if not isinstance(each, GuardedCall):
+            what = f"the function {shown(each)}" if inspect.isroutine(each) else shown(each)
+            if inspect.iscoroutine(each):
+                each.close()
+            raise OptionInvalid(
+                f"evaluate asks a GuardedCall, or a list of them, not {what}: give lk.GuardedCall('name', input=..., "
+                "output=..., prompt=lk.Prompt(...), model=...)"
+            )
+    return given
 
 
 def load_run(run_id: str, *, store: StoreLike = None) -> EvalRun:
@@ -269,9 +315,11 @@ class _Started:
     done: set[int]
 
 
-def _begun(kept: RunStore, headings: Sequence[StoredRun], dataset: Dataset, repeats: int) -> list[_Started]:
+def _begun(
+    kept: RunStore, headings: Sequence[StoredRun], cases: Sequence[tuple[Case, Case]], repeats: int
+) -> list[_Started]:
     """Write the plan of each arm, all of them or none."""
-    plan = [unit for case in dataset for unit in planned(case, repeats)]
+    plan = [unit for case, shown in cases for unit in planned(case, shown, repeats)]
     kept.begin(headings, plan)
     positions = {(unit.case_id, unit.repeat): position for position, unit in enumerate(plan)}
     return [_Started(heading=heading, positions=positions, done=set()) for heading in headings]

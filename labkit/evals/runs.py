@@ -15,6 +15,7 @@ from labkit.evals.contrast import PrimaryTest, rate_interval
 from labkit.evals.scorers.score import Score
 from labkit.evals.stats import Interval
 from labkit.store.facts import Fact, summary_of
+from labkit.terminal import printable
 
 __all__ = ["EvalRun", "Row", "Status", "fact_of", "status_of"]
 
@@ -206,7 +207,7 @@ class EvalRun:
         return {self.facts[n].case_id: n for n in range(len(self.facts) - 1, -1, -1)}
 
     def __repr__(self) -> str:
-        return f"EvalRun({self.run_id!r}, {self.call}: {self._said()})"
+        return printable(f"EvalRun({self.run_id!r}, {self.call}: {self._said()})")
 
     def _repr_html_(self) -> str:
         return (

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.call.result import Result
 from labkit.call.watch import before_request, kept_apart
-from labkit.errors import RunStopped
+from labkit.errors import OptionInvalid, RunStopped
 from labkit.evals.crew import FIRST_WAIT_S, LONGEST_WAIT_S, Unit, answered, is_away, stop_without_access
 from labkit.evals.runs import Row
 from labkit.extras import needs
+from labkit.models.model import keys_travel
 
 if TYPE_CHECKING:
     from labkit.evals.crew import Crew
@@ -38,22 +39,27 @@ async def ask_on_dask(crew: Crew, units: Sequence[Unit], client: Any) -> None:
 
     Raises:
         MissingDependency: distributed is not installed.
-        ValueError: An asynchronous client of another event loop.
+        OptionInvalid: An asynchronous client of another event loop.
         RunStopped: As ``Crew.run``.
     """
     with needs("distributed", "evaluate(engine=...)"):
         import cloudpickle
         from distributed import Client
     if not isinstance(client, Client):
-        raise ValueError(f"engine={type(client).__name__}: give a dask.distributed.Client, or None")
+        raise OptionInvalid(f"engine={type(client).__name__}: give a dask.distributed.Client, or None")
     if getattr(client, "_asynchronous", False) and not client.asynchronous:
-        raise ValueError("this client belongs to another event loop: await aevaluate(...) there, or give a sync client")
+        raise OptionInvalid(
+            "this client belongs to another event loop: await aevaluate(...) there, or give a sync client"
+        )
     threads = client.nthreads()
     if inspect.isawaitable(threads):
         threads = await threads
     size = min(_LARGEST_SHARD, math.ceil(crew.limits.concurrency / max(1, sum(threads.values()))))
     # By value, and once: a call that was defined in a notebook has no module a worker could import.
-    payloads = [cloudpickle.dumps((call, tuple(crew.judges))) for call in crew.calls]
+    # Keys that stand in the code go along, to the workers of this client and nowhere else; those that stand in the
+    # environment are read from the workers'.
+    with keys_travel():
+        payloads = [cloudpickle.dumps((call, tuple(crew.judges))) for call in crew.calls]
     waiting = _shards(units, size)
 
     async def work() -> None:
@@ -124,6 +130,7 @@ async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes, sen
     finally:
         crew.spent.leave(len(shard))
     away = []
+    stopped: RunStopped | None = None
     for n, (unit, (row, requests)) in enumerate(zip(shard, found, strict=True)):
         for number in range(2, requests + 1):
             await crew.note(unit, sent[unit.position] + number)
@@ -138,7 +145,12 @@ async def _asked(crew: Crew, shard: list[Unit], client: Any, payload: bytes, sen
             away.append(unit)
         else:
             crew.answered_at = time.monotonic()
-            await crew.keep(unit, row, sent[unit.position])
+            try:
+                await crew.keep(unit, row, sent[unit.position])
+            except RunStopped as stop:
+                stopped = stop  # what else the shard brought is paid for, and kept
+    if stopped is not None:
+        raise stopped
     return away
 
 

@@ -28,9 +28,9 @@ _RESULT: TypeAdapter[Result[Any]] = TypeAdapter(Result[Any])
 _PAGE = 200
 
 
-def planned(case: Case, repeats: int) -> list[PlannedUnit]:
-    """Give the units of one case."""
-    data = case.model_dump(mode="json")
+def planned(case: Case, shown: Case, repeats: int) -> list[PlannedUnit]:
+    """Give the units of one case, which is kept as *shown*: with what is sensitive in it hidden."""
+    data = shown.model_dump(mode="json")
     key, content = digest(data), json.dumps(data)  # ASCII: half a surrogate pair cannot be stored as UTF-8
     return [
         PlannedUnit(

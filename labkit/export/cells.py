@@ -20,7 +20,8 @@ class Cell:
 
     Args:
         label: What the person sees beside it: "In[5]", or the file's name.
-        source: Python text; in a notebook as IPython ran it, with magics already turned into calls.
+        source: Python text; in a notebook as IPython ran it, with magics already turned into calls. Lines end with
+            "\\n", as they do for Python whatever was typed.
         failed: It raised, so that it is not known how far it got.
         running_line: The line that is being executed, None once the cell has ended.
     """
@@ -119,19 +120,23 @@ def _notebook_cells(shell: Any) -> tuple[Cell, ...]:
     reported = {ran.number for ran in log}
     first = min((ran.number for ran in log if ran.number is not None), default=len(history))
     cells = [
-        Cell(label=f"In[{number}]", source=history[number], failed=number in failures)
+        Cell(label=f"In[{number}]", source=_with_newlines(history[number]), failed=number in failures)
         for number in range(1, min(first, len(history)))
     ]
     for ran in log:
         label = f"In[{ran.number}]" if ran.number is not None else "a cell run without history"
-        cells.append(Cell(label=label, source=ran.source, failed=not ran.success))
+        cells.append(Cell(label=label, source=_with_newlines(ran.source), failed=not ran.success))
     line = _running_line(shell.user_ns)
     last = len(history) - 1
     if line is not None and last >= 1 and last not in reported:  # the cell that asks for the export
         if cells and cells[-1].label == f"In[{last}]":
             cells.pop()
-        cells.append(Cell(label=f"In[{last}]", source=history[last], running_line=line))
+        cells.append(Cell(label=f"In[{last}]", source=_with_newlines(history[last]), running_line=line))
     return tuple(cells)
+
+
+def _with_newlines(source: str) -> str:
+    return source.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _running_line(space: Mapping[str, Any]) -> int | None:

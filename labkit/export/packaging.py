@@ -18,7 +18,7 @@ from labkit.call.guarded import GuardedCall
 from labkit.errors import ExportRefused
 from labkit.export.cells import Session, sessions_holding, watch
 from labkit.export.closure import Closure, close_over
-from labkit.export.credentials import secret_in
+from labkit.export.credentials import secret_in_data
 from labkit.export.embed import check_json, embedded_name
 from labkit.export.exported import Exported
 from labkit.export.imports import distributions_of, imported_modules
@@ -177,9 +177,9 @@ def _data(closure: Closure, timeline: Timeline, namespace: Mapping[str, Any]) ->
             raise ExportRefused(f"{statement.place}: `{name}` was embedded and then deleted: run the cell again")
         check_json(namespace[name], name)
         data[name] = json.dumps(namespace[name], ensure_ascii=False, indent=1) + "\n"
-        if (begins := secret_in(data[name])) is not None:
+        if (what := secret_in_data(namespace[name])) is not None:
             raise ExportRefused(
-                f"{statement.place}: `{name}` holds what looks like a secret ({begins}...), which would be published "
+                f"{statement.place}: `{name}` holds what looks like a secret ({what}), which would be published "
                 "with the package: leave it out of what is embedded"
             )
     return data

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.export.closure import Closure
-from labkit.export.credentials import secret_given_in, secret_in
+from labkit.export.credentials import secrets_in_code
 from labkit.export.embed import embedded_name, is_embed
 from labkit.export.imports import imported_modules, local_file
 from labkit.export.outside import reaches_outside
@@ -162,12 +162,14 @@ def _local_modules(statement: Statement) -> Iterator[str]:
 
 
 def _secrets(statement: Statement) -> Iterator[str]:
-    begins = secret_in(source_of(statement)) or secret_given_in(statement.node)
-    if begins is not None:
+    source = source_of(statement)
+    first_line = statement.last_line - source.count("\n")
+    for suspect in secrets_in_code(statement.node, source, first_line):
         yield (
-            f"holds what looks like a secret ({begins}...), which would be published with the package. "
-            "Read it where it is used, as with os.environ[...]; if it was real, replace it at the provider."
+            f"holds what looks like a secret ({suspect.what}, line {suspect.line}), which would be published with the "
+            "package. Read it where it is used, as with os.environ[...]; if it was real, replace it at the provider."
         )
+        return
 
 
 _HISTORY = re.compile(r"_(\d+|i\d*|ii|iii|ih|oh|dh|_|__)?|In|Out")

@@ -15,12 +15,13 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Literal, cast, get_args
 
-from labkit.errors import ModelError
+from labkit.errors import ModelError, OptionInvalid
 from labkit.models.model import Model
 from labkit.models.protocol import Chunk, Client, Completion, CompletionRequest
 from labkit.models.provider_errors import broken_body, provider_error, too_large
 from labkit.models.resolve import client_for
 from labkit.models.spoiling import spoil
+from labkit.options import NotNegative, Positive, Whole, checked
 
 __all__ = ["STATUS_OF", "FaultKind", "Faults", "Faulty", "Fixed", "Injector", "Latency", "LogNormal", "Uniform"]
 
@@ -64,33 +65,36 @@ _STREAM_ONLY: frozenset[FaultKind] = frozenset({"duplicate_chunks", "missing_don
 _WIRE_ONLY: frozenset[FaultKind] = frozenset({"missing_done"})
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """The same delay for every request, in seconds."""
 
-    s: float
+    s: NotNegative
 
     def draw(self, source: random.Random) -> float:
         return self.s
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uniform:
     """Any delay between two, in seconds."""
 
-    low_s: float
-    high_s: float
+    low_s: NotNegative
+    high_s: NotNegative
 
     def draw(self, source: random.Random) -> float:
         return source.uniform(self.low_s, self.high_s)
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogNormal:
     """What answering services look like: a bulk and a long tail, given by its median and 95th percentile in seconds."""
 
-    median_s: float
-    p95_s: float
+    median_s: Positive
+    p95_s: Positive
 
     def draw(self, source: random.Random) -> float:
         z95 = 1.6448536269514722
@@ -100,6 +104,7 @@ class LogNormal:
 Latency = Fixed | Uniform | LogNormal
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
     """Share of requests, in [0, 1], that each fault befalls; a request has one fault at most, so together at most 1.
@@ -131,7 +136,7 @@ class Faults:
         drift_after: Requests before the answers get worse.
 
     Raises:
-        ValueError: A share outside [0, 1], or shares of more than 1 together.
+        OptionInvalid: A share outside [0, 1], or shares of more than 1 together.
     """
 
     seed: int = 0
@@ -158,17 +163,17 @@ class Faults:
     drift: float = 0.0
     duplicate_chunks: float = 0.0
     missing_done: float = 0.0
-    retry_after_s: float = 0.05
-    drip_s: float = 0.05
-    drift_after: int = 0
+    retry_after_s: NotNegative = 0.05
+    drip_s: NotNegative = 0.05
+    drift_after: Whole = 0
 
     def __post_init__(self) -> None:
         shares = self.shares()
         for kind, share in shares.items():
             if not 0.0 <= share <= 1.0:
-                raise ValueError(f"Faults({kind}={share}): a share of requests is from 0 to 1")
+                raise OptionInvalid(f"Faults({kind}={share}): a share of requests is from 0 to 1")
         if sum(shares.values()) > 1.0 + 1e-9:
-            raise ValueError(
+            raise OptionInvalid(
                 f"Faults: the shares come to {sum(shares.values()):g} of all requests; make them 1 or less"
             )
 

@@ -16,11 +16,11 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NoReturn
 
 from labkit.errors import MissingDependency, ModelError
+from labkit.extras import spec_of
 from labkit.models.chat_errors import ServerError, error_of
 from labkit.models.chat_response import Answer, AnswerPieces, Unreadable, rejected_answer
 from labkit.models.event_stream import TooLong
@@ -72,7 +72,7 @@ class LitellmClient:
     """
 
     def __init__(self, model: Model) -> None:
-        if find_spec("litellm") is None:
+        if spec_of("litellm") is None:
             raise MissingDependency("litellm", extra="litellm", purpose=f"model {model.name!r}")
         load_litellm()
         self._model = model

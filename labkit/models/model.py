@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal, Self
 
+from labkit.addresses import FromEnvironment, from_environment, held_here, masked
 from labkit.errors import CallInvalid
 from labkit.models.protocol import Sampling
+from labkit.options import Count, NotNegative, Share, checked
 
-__all__ = ["Model", "Price", "key_variable"]
+__all__ = ["Model", "Price", "key_variable", "keys_travel"]
+
+log = logging.getLogger("labkit.call")
+
+_keys_travel: ContextVar[bool] = ContextVar("labkit_keys_travel", default=False)
+
+
+@contextmanager
+def keys_travel() -> Iterator[None]:
+    """Let pickles made here hold keys that were given in code: they go to workers of one's own, and into no file."""
+    token = _keys_travel.set(True)
+    try:
+        yield
+    finally:
+        _keys_travel.reset(token)
 
 
 def key_variable(provider: str) -> str:
@@ -19,6 +38,7 @@ def key_variable(provider: str) -> str:
     return re.sub(r"\W", "_", provider).upper() + "_API_KEY"
 
 
+@checked()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """US dollars per million tokens.
@@ -27,11 +47,12 @@ class Price:
         cached_usd: Of the prompt's tokens that came from the provider's cache; None: as the others.
     """
 
-    prompt_usd: float
-    completion_usd: float
-    cached_usd: float | None = None
+    prompt_usd: NotNegative
+    completion_usd: NotNegative
+    cached_usd: NotNegative | None = None
 
 
+@checked()
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model by name, with its sampling and, where it is not the provider's own, its address.
@@ -51,7 +72,8 @@ class Model:
         reasoning_effort: How long a reasoning model may think: "minimal", "low", "medium", "high".
         extra: Whatever else the body of the request is to hold, as JSON data: ``{"service_tier": "flex"}``.
         price: Where the model is not in litellm's price table; None there too gives cost None, never 0.
-        api_key: Normally left to the provider's environment variable; never shown, recorded or fingerprinted.
+        api_key: Normally left to the provider's environment variable; never shown, recorded, fingerprinted or pickled:
+            a pickle names the environment variable that holds it, and is read with the environment of its reader.
 
     Raises:
         CallInvalid: The name has no provider, or *extra* holds what labkit itself sends.
@@ -60,12 +82,12 @@ class Model:
     name: str
     base_url: str | None = field(default=None, kw_only=True)
     client: Literal["auto", "offline", "direct", "litellm"] = field(default="auto", kw_only=True)
-    temperature: float | None = field(default=None, kw_only=True)
-    max_tokens: int | None = field(default=None, kw_only=True)
-    top_p: float | None = field(default=None, kw_only=True)
+    temperature: NotNegative | None = field(default=None, kw_only=True)
+    max_tokens: Count | None = field(default=None, kw_only=True)
+    top_p: Share | None = field(default=None, kw_only=True)
     seed: int | None = field(default=None, kw_only=True)
     logprobs: bool = field(default=False, kw_only=True)
-    top_k: int | None = field(default=None, kw_only=True)
+    top_k: Count | None = field(default=None, kw_only=True)
     stop: str | Sequence[str] = field(default=(), kw_only=True)
     reasoning_effort: str | None = field(default=None, kw_only=True)
     extra: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
@@ -100,6 +122,31 @@ class Model:
             extra=self.extra,
         )
 
+    def __repr__(self) -> str:
+        said = [repr(self.name)]
+        for each in fields(self)[1:]:
+            value = getattr(self, each.name)
+            default = each.default_factory() if each.default_factory is not MISSING else each.default
+            if each.repr and value != default:
+                said.append(f"{each.name}={masked(repr(value))}")
+        return f"Model({', '.join(said)})"
+
+    def __copy__(self) -> Self:
+        return self  # it cannot change; a copy is no pickle, and keeps its key
+
+    def __deepcopy__(self, _: Any) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        if self.base_url is not None and masked(self.base_url) != self.base_url:
+            state["base_url"] = from_environment(self.base_url)
+        if self.api_key is not None:
+            key = from_environment(self.api_key)
+            travels = isinstance(key, FromEnvironment) or _keys_travel.get()
+            state["api_key"] = key if travels else FromEnvironment(key_variable(self.provider))
+        return _made, (type(self), state)
+
 
 # What the body of a request holds already: under its own name, or as what is asked and how it is answered.
 _PARAMETERS = frozenset(
@@ -129,3 +176,13 @@ def _checked(name: str, extra: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise CallInvalid(f"Model({name!r}, extra=): it must be JSON data: {error}") from error
     return copy
+
+
+def _made(kind: type[Model], state: dict[str, Any]) -> Model:
+    key = state.get("api_key")
+    found = {name: held_here(value) for name, value in state.items()}
+    if isinstance(key, FromEnvironment) and found["api_key"] is None:
+        log.warning(
+            "the key of %s stayed where it was pickled: a pickle holds none. Set %s here", state["name"], str(key)
+        )
+    return kind(found.pop("name"), **found)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from labkit.models.media import File, Image, MediaLimits
 from labkit.models.protocol import Completion, CompletionRequest, Message, Sampling, Usage
 
 __all__ = ["ChatRequest", "Envelope", "error_body", "models_body"]
@@ -14,9 +15,34 @@ __all__ = ["ChatRequest", "Envelope", "error_body", "models_body"]
 JSON = dict[str, Any]
 
 
-class _Part(BaseModel):
+class _Text(BaseModel):
     type: Literal["text"]
     text: str
+
+
+class _ImageUrl(BaseModel):
+    url: Annotated[Image, MediaLimits(remote=True)]
+
+
+class _ImagePart(BaseModel):
+    type: Literal["image_url"]
+    image_url: _ImageUrl
+
+
+class _FileData(BaseModel):
+    filename: str | None = None
+    file_data: File
+
+    def named(self) -> File:
+        return File(self.file_data.data or b"", media_type=self.file_data.media_type, name=self.filename)
+
+
+class _FilePart(BaseModel):
+    type: Literal["file"]
+    file: _FileData
+
+
+_Part = Annotated[_Text | _ImagePart | _FilePart, Field(discriminator="type")]
 
 
 class _ChatMessage(BaseModel):
@@ -24,8 +50,16 @@ class _ChatMessage(BaseModel):
     content: str | list[_Part]
 
     def as_message(self) -> Message:
-        content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return Message("system" if self.role == "developer" else self.role, content)
+        role = "system" if self.role == "developer" else self.role
+        if isinstance(self.content, str):
+            return Message(role, self.content)
+        text, media = "", []
+        for part in self.content:
+            if isinstance(part, _Text):
+                text += part.text
+            else:
+                media.append((len(text), part.image_url.url if isinstance(part, _ImagePart) else part.file.named()))
+        return Message(role, text, tuple(media))
 
 
 class _JsonSchema(BaseModel):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from labkit.extras import spec_of
 from labkit.models.model import Model, Price
 from labkit.models.protocol import Usage
 
@@ -52,7 +52,7 @@ def cost_usd(usage: Usage | None, price: Price | None) -> float | None:
 @lru_cache(maxsize=1)
 def _listed() -> Mapping[str, Price]:
     """Read the list once, without importing litellm: that takes 2.7 s and 180 MB, this 20 ms."""
-    spec = find_spec("litellm")
+    spec = spec_of("litellm")
     if spec is None or spec.origin is None:
         return {}
     path = Path(spec.origin).with_name(_TABLE)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
+
+from labkit.models.media import Media
 
 __all__ = ["Chunk", "Client", "Completion", "CompletionRequest", "FinishReason", "Message", "Sampling", "Usage", "Wire"]
 
@@ -15,10 +17,27 @@ Wire = Literal["json_schema", "tool", "prompted", "text"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message."""
+    """One chat message.
+
+    Args:
+        content: Its text.
+        media: Pictures and documents, each with where it stands in the text: a number of characters, in order.
+    """
 
     role: Literal["system", "user", "assistant"]
     content: str
+    media: tuple[tuple[int, Media], ...] = ()
+
+    def parts(self) -> Iterator[str | Media]:
+        """Give text and media as they follow each other; no text is empty."""
+        at = 0
+        for position, medium in self.media:
+            if text := self.content[at:position]:
+                yield text
+            yield medium
+            at = position
+        if text := self.content[at:]:
+            yield text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,34 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from labkit.models.protocol import CompletionRequest
+from labkit.models.media import Image, Media
+from labkit.models.protocol import CompletionRequest, Message
 
 __all__ = ["messages_of", "prompted_messages", "response_format", "strict_form", "tool_fields"]
 
 JSON = dict[str, Any]
 
+_ENDING = {"application/pdf": ".pdf", "text/plain": ".txt", "application/json": ".json"}  # providers ask for a name
+
 
 def messages_of(request: CompletionRequest) -> list[JSON]:
     """Give the messages as the wire has them."""
-    return [{"role": message.role, "content": message.content} for message in request.messages]
+    return [{"role": message.role, "content": _content(message)} for message in request.messages]
+
+
+def _content(message: Message) -> str | list[JSON]:
+    return [_part(part) for part in message.parts()] if message.media else message.content
+
+
+def _part(part: str | Media) -> JSON:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if isinstance(part, Image):
+        return {"type": "image_url", "image_url": {"url": part.data_url}}
+    return {
+        "type": "file",
+        "file": {"filename": part.name or f"file{_ENDING.get(part.media_type, '')}", "file_data": part.data_url},
+    }
 
 
 def response_format(request: CompletionRequest, *, strictly: bool) -> JSON:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from labkit.errors import OptionInvalid
 from labkit.models.protocol import Chunk, Completion, CompletionRequest, FinishReason, Usage
+from labkit.options import Count, checked
 
 __all__ = ["ScriptedModel"]
 
 Reply = str | Completion | BaseException | Callable[[CompletionRequest], str]
 
 
+@checked(OptionInvalid)
 class ScriptedModel:
     """Answers with *replies* in order; the last one is repeated for ever.
 
@@ -22,7 +25,7 @@ class ScriptedModel:
         chunk_chars: Characters a chunk when streamed.
 
     Raises:
-        ValueError: No reply was given.
+        OptionInvalid: No reply was given.
     """
 
     def __init__(
@@ -31,13 +34,13 @@ class ScriptedModel:
         *,
         name: str = "scripted/model",
         finish_reason: FinishReason = "stop",
-        chunk_chars: int = 8,
+        chunk_chars: Count = 8,
     ) -> None:
         self._replies: tuple[Reply, ...] = (
             tuple(replies) if isinstance(replies, Sequence) and not isinstance(replies, str) else (replies,)
         )
         if not self._replies:
-            raise ValueError("ScriptedModel needs at least one reply")
+            raise OptionInvalid("ScriptedModel needs at least one reply")
         self._name = name
         self._finish_reason: FinishReason = finish_reason
         self._chunk_chars = chunk_chars

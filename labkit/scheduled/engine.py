@@ -60,12 +60,16 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         super().__init__(nb_man, **options)
         self._watch = watch
 
-    def papermill_execute_cells(self) -> None:
-        self.nb.cells.insert(0, nbformat.v4.new_code_cell(_LISTEN))  # type: ignore[no-untyped-call]
+    def _run_unseen(self, source: str) -> None:
+        """Run code that is in the notebook only meanwhile."""
+        self.nb.cells.insert(0, nbformat.v4.new_code_cell(source))  # type: ignore[no-untyped-call]
         try:
-            self.execute_cell(self.nb.cells[0], 0, store_history=False)
+            super().execute_cell(self.nb.cells[0], 0, store_history=False)
         finally:
             del self.nb.cells[0]
+
+    def papermill_execute_cells(self) -> None:
+        self._run_unseen(_LISTEN)
         super().papermill_execute_cells()
         cells = self.nb.cells
         if not any(cell.metadata["papermill"].get("exception") for cell in cells):
@@ -93,10 +97,20 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 class _Engine(NBClientEngine):  # type: ignore[misc]
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, start_timeout: int = 60, watch: Watch | None = None, **options: Any
+        cls,
+        nb_man: Any,
+        kernel_name: str,
+        *,
+        start_timeout: int = 60,
+        watch: Watch | None = None,
+        **options: Any,
     ) -> Any:
         return _Client(
-            nb_man, watch=watch, startup_timeout=start_timeout, kernel_name=kernel_name, config=options["config"]
+            nb_man,
+            watch=watch,
+            startup_timeout=start_timeout,
+            kernel_name=kernel_name,
+            config=options["config"],
         ).execute()
 
 

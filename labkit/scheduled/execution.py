@@ -29,6 +29,7 @@ from papermill.utils import chdir
 from traitlets.config import Config
 
 from labkit.scheduled.engine import ENGINE, Watch
+from labkit.scheduled.hiding import Hidden
 from labkit.scheduled.kernel import Kernel
 
 __all__ = ["Failure", "execute"]
@@ -64,52 +65,60 @@ def execute(
 ) -> tuple[NotebookNode, Failure | None]:
     """Run every cell, and write the notebook with its outputs to *executed*, also after each cell.
 
+    Passwords among the parameters are not written.
+
     Returns:
         The notebook with its outputs, and what it stopped at.
 
     Raises:
         nbclient.exceptions.DeadKernelError: The kernel died.
     """
-    place = str(executed.resolve())
+    hidden = Hidden(parameters)
     if parameters:
         book = parameterize_notebook(
             book, dict(parameters), kernel_name=kernel.name, language=kernel.language, engine_name=ENGINE
         )
     book = remove_error_markers(prepare_notebook_metadata(book, str(source), str(executed)))
-    with chdir(None if cwd is None else str(cwd)):
-        book = papermill_engines.execute_notebook_with_engine(
-            ENGINE,
-            book,
-            input_path=str(source),
-            output_path=place,
-            kernel_name=kernel.name,
-            progress_bar=False,
-            watch=watch,
-            config=Config({"KernelManager": transport}),
-        )
-    stopped_at = next((n for n, cell in enumerate(book.cells) if cell.metadata["papermill"].get("exception")), None)
-    failure = None if stopped_at is None else _failure(book.cells[stopped_at])
-    if stopped_at is not None and failure is not None:
-        book = _marked(book, stopped_at)
-    write_ipynb(book, place)
+    try:
+        place = hidden.place(executed)
+        with chdir(None if cwd is None else str(cwd)):
+            book = papermill_engines.execute_notebook_with_engine(
+                ENGINE,
+                book,
+                input_path=str(source),
+                output_path=place,
+                kernel_name=kernel.name,
+                progress_bar=False,
+                watch=watch,
+                config=Config({"KernelManager": transport}),
+            )
+        stopped = (n for n, cell in enumerate(book.cells) if cell.metadata["papermill"].get("exception"))
+        stopped_at = next(stopped, None)
+        failure = None if stopped_at is None else _failure(book.cells[stopped_at], hidden)
+        if stopped_at is not None and failure is not None:
+            book = _marked(book, stopped_at)
+        write_ipynb(book, place)
+    finally:
+        hidden.done(executed)
     return book, failure
 
 
-def _failure(cell: NotebookNode) -> Failure | None:
+def _failure(cell: NotebookNode, hidden: Hidden) -> Failure | None:
     """Say how a cell failed; ``sys.exit(0)`` is no failure by itself, but what follows it never ran."""
     number, outputs = cell.execution_count, cell.get("outputs", ())
     for output in outputs:
         if output.output_type == "error":
             if output.ename == "SystemExit" and output.evalue in ("", "0"):
                 return None
-            return Failure(number=number, error=output.ename, said=_COLOUR.sub("", output.evalue))
+            return Failure(number=number, error=output.ename, said=hidden.text(_COLOUR.sub("", output.evalue)))
     # IPython prints some of its errors instead, such as that of a magic it does not know
     printed = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stderr")
     lines = [line.strip() for line in _COLOUR.sub("", printed).splitlines() if line.strip()]
-    error, colon, said = (lines[-1] if lines else "").partition(": ")
+    last = hidden.text(lines[-1]) if lines else "the cell gave no reason"
+    error, colon, said = last.partition(": ")
     if colon and error.isidentifier():
         return Failure(number=number, error=error, said=said)
-    return Failure(number=number, error="CellExecutionError", said=lines[-1] if lines else "the cell gave no reason")
+    return Failure(number=number, error="CellExecutionError", said=last)
 
 
 def _marked(book: NotebookNode, stopped_at: int) -> NotebookNode:

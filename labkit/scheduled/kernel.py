@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 __all__ = ["Kernel", "NoKernel", "kernel_of"]
+
+_log = logging.getLogger("labkit.scheduled")
+
+# Jupyter takes each of them for its own interpreter.
+_BARE = ("python", "python3", f"python3.{sys.version_info[1]}")
 
 
 class NoKernel(LabkitError):
@@ -47,21 +54,36 @@ def kernel_of(book: NotebookNode, wanted: str | None) -> Kernel:
     Raises:
         NoKernel: *wanted*, or the kernel of another language than Python, is not here.
     """
-    from jupyter_client.kernelspec import KernelSpecManager
-
-    manager = KernelSpecManager()
-    installed: Mapping[str, str] = manager.find_kernel_specs()
+    installed = _installed()
     spec = _mapping(book.metadata.get("kernelspec"))
     named, said = str(spec.get("name") or ""), _language(book)
     chosen = wanted or named
-    if chosen.lower() in installed:
-        return Kernel(name=chosen, language=manager.get_kernel_spec(chosen).language or said)
+    if (found := installed.get(chosen.lower())) is not None:
+        return Kernel(name=chosen, language=found.language or said)
     known = f"there are {', '.join(sorted(installed))}" if installed else "there is none: install ipykernel"
     if wanted:
         raise NoKernel(f"kernel {wanted!r} is not here; {known}")
     if not said.lower().startswith("python") or not installed:
         raise NoKernel(f"its kernel {named!r} ({said}) is not here; {known}. Install it, or give --kernel NAME")
-    return Kernel(name=_own(manager, installed), language="python", instead_of=named)
+    return Kernel(name=_own(installed), language="python", instead_of=named)
+
+
+def _installed() -> dict[str, Any]:
+    """Give the kernels that can start here; one whose environment was deleted is still listed by Jupyter."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from traitlets import TraitError
+
+    manager = KernelSpecManager()
+    found = {}
+    for name in manager.find_kernel_specs():
+        try:
+            spec = manager.get_kernel_spec(name)
+        except (OSError, ValueError, TypeError, KeyError, TraitError) as error:
+            _log.debug("kernel %r is not used: %r", name, error)
+            continue
+        if not spec.argv or spec.argv[0] in _BARE or shutil.which(spec.argv[0]) is not None:
+            found[name] = spec
+    return found
 
 
 def _language(book: NotebookNode) -> str:
@@ -74,15 +96,14 @@ def _mapping(given: Any) -> Mapping[str, Any]:
     return given if isinstance(given, Mapping) else {}
 
 
-def _own(manager: Any, installed: Mapping[str, str]) -> str:
+def _own(installed: Mapping[str, Any]) -> str:
     """Give the kernel that is this Python: where labkit is, the notebook finds it."""
     from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
 
     names = sorted(installed, key=lambda name: name != NATIVE_KERNEL_NAME)
-    # Jupyter takes a bare "python" for its own interpreter
-    own = {"python", "python3", f"python3.{sys.version_info[1]}", os.path.realpath(sys.executable)}
     for name in names:
-        command = manager.get_kernel_spec(name).argv[0]
-        if command in own or os.path.realpath(command) in own:
+        command = installed[name].argv[0] if installed[name].argv else ""
+        # not resolved: a venv's interpreter is a link to one that does not have the venv's packages
+        if command in _BARE or os.path.abspath(command) == os.path.abspath(sys.executable):
             return name
     return names[0]

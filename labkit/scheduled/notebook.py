@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labkit.errors import LabkitError, MissingDependency
+from labkit.errors import MissingDependency, NotebookFailed
 from labkit.scheduled.kernel import Kernel, NoKernel, kernel_of
 from labkit.scheduled.parameters import parameter_names
 
@@ -31,18 +31,6 @@ _log = logging.getLogger("labkit.scheduled")
 
 # Of sun_path's 104 bytes on macOS, with room for Jupyter's "-5".
 _LONGEST_SOCKET_PATH = 96
-
-
-class NotebookFailed(LabkitError):
-    """A notebook did not run to its end; the message names the cell and the error.
-
-    Args:
-        error: Name of the exception that ended it, "" where it was none.
-    """
-
-    def __init__(self, message: str, *, error: str = "") -> None:
-        super().__init__(message)
-        self.error = error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +58,8 @@ def run_notebook(
     Args:
         source: A notebook; where parameters are given it has a cell tagged ``parameters``.
         executed: Where the executed copy goes; its folder is made.
-        parameters: By the names that the tagged cell assigns.
+        parameters: By the names that the tagged cell assigns. Passwords in addresses, and what is named as a key or a
+            password, reach the notebook and are shown as "***" in the copy.
         kernel: The kernel's name. None: the one that the notebook names; this Python's own where it names none, or one
             of Python that is not here, which is logged.
         cwd: Working directory of the notebook; the caller's own by default.
@@ -88,7 +77,8 @@ def run_notebook(
 
     from labkit.scheduled.execution import execute
 
-    unknown = sorted((parameters or {}).keys() - set(read.parameters))
+    parameters = dict(parameters or {})
+    unknown = sorted(parameters.keys() - set(read.parameters))
     if unknown:
         known = ", ".join(read.parameters) or "none"
         raise NotebookFailed(f"{source} has no parameter {unknown[0]!r}; its cell tagged 'parameters' has {known}")
@@ -102,7 +92,7 @@ def run_notebook(
     try:
         with _transport() as transport:
             finished, failure = execute(
-                read.book, executed, source=source, kernel=read.kernel, parameters=parameters or {},
+                read.book, executed, source=source, kernel=read.kernel, parameters=parameters,
                 cwd=None if cwd is None else Path(cwd), watch=watch, transport=transport,
             )  # fmt: skip
     except DeadKernelError as error:

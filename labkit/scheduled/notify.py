@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 
-from labkit.errors import LabkitError, MissingDependency
+from labkit.errors import MissingDependency, NotificationFailed
 
 __all__ = ["NotificationFailed", "notify"]
-
-
-class NotificationFailed(LabkitError):
-    """Word could not be sent."""
 
 
 def notify(title: str, body: str, *, urls: str | None = None) -> bool:

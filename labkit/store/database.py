@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
+from labkit.addresses import harmless, masked
 from labkit.call.sqlite_file import SqliteFile, strangers
 from labkit.errors import MissingDependency, StoreError, StoreMissing
 from labkit.store import schema
@@ -17,6 +18,7 @@ from labkit.store.migrations import MIGRATIONS
 from labkit.store.places import SEARCHED, Place, place_of
 from labkit.store.sql import sa
 from labkit.store.version import VERSION, refuse, refuse_newer
+from labkit.terminal import printable
 
 __all__ = ["Database", "open_database"]
 
@@ -82,7 +84,9 @@ def open_database(given: str | PathLike[str] | None = None, *, reading: bool = F
             is_new = place.is_default and place.file is not None and not place.file.is_there
             _prepare(opened)
             if is_new and place.file is not None:
-                print(f"labkit: runs are kept in {place.file.path}", file=sys.stderr)  # once: nobody chose the place
+                print(
+                    printable(f"labkit: runs are kept in {place.file.path}"), file=sys.stderr
+                )  # once: nobody chose the place
         elif not _is_current(opened, place):
             opened.close()
             open_database(given).close()
@@ -110,10 +114,12 @@ def _connect(place: Place, reading: bool) -> Database:
             # a server may have dropped a connection since it was last used: that is found out before it matters
             engine = sa.create_engine(url, pool_pre_ping=True, json_deserializer=data)
         except (sa.exc.ArgumentError, ValueError) as error:
-            raise StoreError("the store's address cannot be read: write postgresql://user@host/name") from error
+            raise StoreError("the store's address cannot be read: write postgresql://user@host/name") from harmless(
+                error
+            )
         except ModuleNotFoundError as error:
             raise MissingDependency("psycopg", extra="postgres", purpose="a store in PostgreSQL") from error
-        shown = url.render_as_string(hide_password=True)
+        shown = masked(url.render_as_string(hide_password=True))
     sa.event.listen(engine, "handle_error", _Translate(shown, file))
     return Database(engine=engine, shown=shown, file=file)
 

@@ -116,10 +116,14 @@ class _InFile:
         self._pid = os.getpid()
         try:
             opened = self._file.connect_to_write(threads=True)
+        except sqlite3.Error as error:
+            raise StoreError(self._file.unusable(error)) from error
+        try:
             with _transaction(opened) as db:
                 for statement in _TABLES:
                     db.execute(statement)
         except sqlite3.Error as error:
+            opened.close()
             raise StoreError(self._file.unusable(error)) from error
         return opened
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from labkit.call.record import now
 from labkit.errors import StoreError, StoreGone
@@ -32,12 +32,22 @@ class RunStore:
         place: ``sqlite:///runs.db`` (four slashes before an absolute path), a path, or a PostgreSQL URL; None: what
             LABKIT_STORE says, else ``labkit.db`` in the project's folder.
         reading: Nothing is written or made, so that the file may lie where it can only be read.
+        content: "clear" lets evaluations keep what a call marks as sensitive in it; they hide it otherwise.
 
     Raises:
         StoreError: The store cannot be opened; see ``labkit.store.database.open_database``.
     """
 
-    def __init__(self, place: str | PathLike[str] | None = None, *, reading: bool = False) -> None:
+    def __init__(
+        self,
+        place: str | PathLike[str] | None = None,
+        *,
+        reading: bool = False,
+        content: Literal["hidden", "clear"] = "hidden",
+    ) -> None:
+        if content not in ("hidden", "clear"):
+            raise StoreError(f"RunStore(content={content!r}): there are 'hidden' and 'clear'")
+        self.content = content
         self._db = open_database(place, reading=reading)
         self.url = self._db.shown
 
@@ -263,7 +273,7 @@ class RunStore:
         about, summary = found["about"], found["summary"]
         if isinstance(about, Damaged) or not isinstance(about, dict):
             raise damage(found["run_id"], "its heading", getattr(about, "why", f"{about!r}"), where=self.url)
-        if isinstance(summary, Damaged) or (summary is not None and not is_summary(summary)):
+        if isinstance(summary, Damaged) or not _fits(summary, found["finished_at"]):
             raise damage(found["run_id"], "its summary", getattr(summary, "why", f"{summary!r}"), where=self.url)
         return StoredRun(**found)
 
@@ -318,3 +328,7 @@ def _insert_once(connection: sa.Connection, table: sa.Table) -> Any:
     """An insert that leaves a row with the same key alone; both databases write it the same way."""
     insert = insert_postgresql if connection.dialect.name == "postgresql" else insert_sqlite
     return insert(table).on_conflict_do_nothing()
+
+
+def _fits(summary: Any, finished_at: str | None) -> bool:
+    return is_summary(summary) if summary is not None else finished_at is None

@@ -11,6 +11,7 @@ from labkit.evals.measures import Difference
 from labkit.evals.pairs import Pair, Pairs
 from labkit.evals.runs import EvalRun, Row
 from labkit.extras import needs
+from labkit.terminal import printable
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, chip, count, h, join, percent, seconds, usd
 from labkit.views.parts import (
@@ -29,6 +30,7 @@ from labkit.views.parts import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
+from labkit.views.pictures import thumbnails, without_media
 
 __all__ = ["AbView"]
 
@@ -132,7 +134,7 @@ class AbView(View):
             self._state = replace(state, raw=not state.raw)
 
     def __repr__(self) -> str:
-        return f"{self.comparison.headline}: {self.comparison.evidence}"
+        return printable(f"{self.comparison.headline}: {self.comparison.evidence}")
 
     def _chosen(self) -> Pairs:
         state = self._state
@@ -317,7 +319,13 @@ class AbView(View):
         if not chosen:
             return join([])
         pair = chosen[self._clamped(self._state.at)]
-        asked = h("div", h("span", pair.case_id, " ", class_="lk-mut"), shown(_input_text(pair.a)), class_="lk-asked")
+        asked = h(
+            "div",
+            h("span", pair.case_id, " ", class_="lk-mut"),
+            shown(_input_text(pair.a)),
+            thumbnails(pair.a.case.input),
+            class_="lk-asked",
+        )
         panes = h(
             "div",
             self._pane(pair.a, pair.b, "A", self.comparison.a_label),
@@ -406,13 +414,13 @@ def _scored_fields(row: Row) -> dict[str, Any]:
 
 def _input_text(row: Row) -> Any:
     """The input in a line: its only field, or all of them."""
-    values = list(row.case.input.values())
-    return values[0] if len(values) == 1 else row.case.input
+    given = without_media(row.case.input)
+    return next(iter(given.values())) if len(given) == 1 else given
 
 
 def _searched(pair: Pair) -> str:
     return " ".join(
-        [pair.case_id, str(pair.a.case.input), *(str(fields_of(row.result)) for row in (pair.a, pair.b))]
+        [pair.case_id, str(without_media(pair.a.case.input)), *(str(fields_of(row.result)) for row in (pair.a, pair.b))]
     ).casefold()
 
 

@@ -13,9 +13,11 @@ from labkit.errors import TooFewCases
 from labkit.evals.runs import EvalRun, Row
 from labkit.evals.stats import Interval, quantile_interval
 from labkit.extras import needs
+from labkit.terminal import printable
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, count, h, join, seconds
 from labkit.views.parts import shown, source_words
+from labkit.views.pictures import without_media
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -169,7 +171,7 @@ class LatencyView(View):
                 self._state = replace(state, run=int(place[1]), bin=int(place[2]))
 
     def __repr__(self) -> str:
-        return self.headline
+        return printable(self.headline)
 
     def _page(self, *, live: bool, rows: int) -> Safe:
         regions = self._regions() if live else {}
@@ -306,7 +308,7 @@ class LatencyView(View):
                 h("td", row.case_id),
                 h("td", seconds(row.result.elapsed_s)),
                 h("td", source_words(row.result)),
-                h("td", shown(row.case.input), class_="lk-l"),
+                h("td", shown(without_media(row.case.input)), class_="lk-l"),
                 data_case_id=row.case_id,
             )
             for row in sorted(chosen, key=lambda row: -row.result.elapsed_s)[:_CALLS_LISTED]

@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["Safe", "chip", "count", "document", "h", "join", "percent", "seconds", "stylesheet", "usd"]
 
-_VOID = frozenset({"br", "input"})
+_VOID = frozenset({"br", "img", "input"})
 
 
 class Safe(str):

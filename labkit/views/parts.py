@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from labkit.call.redaction import HIDDEN
 from labkit.call.repairs import Repair
 from labkit.call.result import STEPS, Result
 from labkit.evals.runs import Row
@@ -55,7 +56,7 @@ def fields_of(result: Result[Any]) -> Mapping[str, Any]:
     """The value's fields, or the value itself under "value"; empty when there is none."""
     if not result.ok:
         return {}
-    data = result.data()
+    data = result.hidden().data()
     return data if isinstance(data, dict) else {"value": data}
 
 
@@ -117,7 +118,9 @@ def field_list(row: Row, other: Row | None, *, inserted: bool) -> Safe:
         if name in theirs and theirs[name] != value:
             body = _marked(shown(value), shown(theirs[name]), "ins" if inserted else "del")
         notes = [_repair_chip(repair) for repair in row.result.repairs if repair.path.partition(".")[0] == name]
-        if name in expected and expected[name] == value:
+        if row.result.is_hidden and HIDDEN in shown(value):
+            notes.insert(0, h("span", " hidden", class_="lk-mut"))  # equal signs for what is hidden would say nothing
+        elif name in expected and expected[name] == value:
             notes.insert(0, h("span", " ✓", class_="lk-ok"))
         elif name in expected:
             notes.insert(0, h("span", " ✗ expected ", shown(expected[name]), class_="lk-no"))

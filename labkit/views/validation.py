@@ -12,9 +12,11 @@ from labkit.call.repairs import Repair
 from labkit.call.result import AttemptRecord, FieldError
 from labkit.evals.runs import EvalRun, Row
 from labkit.extras import needs
+from labkit.terminal import printable
 from labkit.views.display import Action, View
 from labkit.views.markup import Safe, chip, count, h, join
 from labkit.views.parts import fields_of, search_box, shown, source_words, why_degraded
+from labkit.views.pictures import thumbnails, without_media
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -99,7 +101,7 @@ class ValidationView(View):
             self._state = replace(state, at=ids.index(value) if value in ids else state.at)
 
     def __repr__(self) -> str:
-        return f"{self.run.call}: {self.headline}"
+        return printable(f"{self.run.call}: {self.headline}")
 
     def _chosen(self) -> list[Row]:
         group, wanted = self._state.group, self._state.search.strip().casefold()
@@ -226,7 +228,10 @@ class ValidationView(View):
             return join([])
         row = chosen[self._clamped(self._state.at)]
         reason = row.result.reason
-        parts: list[Any] = [h("p", shown(row.case.input), class_="lk-mut"), why_degraded(row.result)]
+        parts: list[Any] = [
+            h("p", shown(without_media(row.case.input)), thumbnails(row.case.input), class_="lk-mut"),
+            why_degraded(row.result),
+        ]
         for attempt in row.result.attempts:
             parts.append(
                 h("span", f"{self._name(row)} · raw answer of attempt {attempt.n}: {attempt.outcome}", class_="lk-mut")
@@ -263,7 +268,7 @@ def _place(error: FieldError) -> str:
 
 
 def _searched(row: Row) -> str:
-    return f"{row.case_id} {row.case.input} {dict(fields_of(row.result))}".casefold()
+    return f"{row.case_id} {without_media(row.case.input)} {dict(fields_of(row.result))}".casefold()
 
 
 def _tone(group: str) -> str | None:

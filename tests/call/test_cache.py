@@ -15,8 +15,9 @@ from desk import GOOD, STOLEN, Triage, support_desk
 import labkit as lk
 from labkit.call.cache_entry import CacheEntry
 from labkit.call.cache_sqlite import SqliteCacheStore
-from labkit.errors import ModelError
+from labkit.errors import ModelError, StoreError
 from labkit.models.protocol import Chunk, Completion, CompletionRequest
+from labkit.store.runs import RunStore
 
 
 class Waiting:
@@ -212,3 +213,91 @@ def test_what_is_too_old_for_anything_is_swept(tmp_path: Path):
 
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT count(*) FROM answers").fetchone()[0] < 300
+
+
+def _others(path: Path, made: str) -> None:
+    with sqlite3.connect(path) as db:
+        db.executescript(made)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("CREATE TABLE customers (id INTEGER)", "another program's tables \\(customers\\)"),
+        ("CREATE TABLE answers (question TEXT, answer TEXT)", "another program's tables \\(answers\\)"),
+        (
+            "CREATE TABLE answers (key TEXT, value TEXT, stored_at REAL, keep_until REAL); CREATE TABLE notes (n)",
+            "another program's tables \\(answers, notes\\)",
+        ),
+        ("PRAGMA journal_mode = WAL; CREATE TABLE customers (id INTEGER)", "another program's tables \\(customers\\)"),
+    ],
+    ids=["another", "same-name", "one-more", "wal"],
+)
+def test_another_programs_file_is_refused_and_untouched(tmp_path: Path, made: str, said: str):
+    """No table and no log is added to what somebody else keeps; the definition says so."""
+    path = tmp_path / "app.db"
+    _others(path, made)
+    before = path.read_bytes(), sorted(each.name for each in tmp_path.iterdir())
+
+    with pytest.raises(lk.CallInvalid, match=said):
+        lk.Cache(path=str(path))
+
+    assert (path.read_bytes(), sorted(each.name for each in tmp_path.iterdir())) == before
+
+
+def test_a_store_of_runs_is_no_cache_and_a_cache_no_store(tmp_path: Path):
+    """Both have a table of answers."""
+    RunStore(tmp_path / "runs.db").close()
+    with pytest.raises(lk.CallInvalid, match="is a store of runs or call records: give the cache a file of its own"):
+        lk.Cache(path=tmp_path / "runs.db")
+
+    support_desk(policy=lk.Policy(cache=lk.Cache(path=tmp_path / "answers.db")))(text="hi")
+    with pytest.raises(StoreError, match="another program's tables \\(answers\\)"):
+        RunStore(tmp_path / "answers.db")
+
+
+def test_a_file_of_text_is_no_cache(tmp_path: Path):
+    """A typo in the path is found when the call is defined, not as a miss on every call."""
+    (tmp_path / "notes.txt").write_text("precious" * 100)
+
+    with pytest.raises(lk.CallInvalid, match="not a database"):
+        lk.Cache(path=tmp_path / "notes.txt")
+    with pytest.raises(lk.CallInvalid, match="is a folder"):
+        lk.Cache(path=tmp_path)
+
+
+def test_a_file_that_came_after_the_definition_is_untouched_too(tmp_path: Path):
+    """The call goes on without a cache."""
+    path = tmp_path / "app.db"
+    desk = support_desk(policy=lk.Policy(cache=lk.Cache(path=path)))
+    _others(path, "CREATE TABLE customers (id INTEGER)")
+    before = path.read_bytes()
+
+    assert desk(text="hi").source == desk(text="hi").source == "model"
+
+    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["app.db"]
+
+
+@pytest.mark.parametrize("place", ["answers.db", "sqlite:///answers.db", "sqlite:///{}/answers.db", "{}/answers.db"])
+def test_a_cache_is_a_path_or_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str):
+    """As for stores of runs; each is the same file."""
+    monkeypatch.chdir(tmp_path)
+    lk.Cache(path="answers.db")
+    first = support_desk(policy=lk.Policy(cache=lk.Cache(path=tmp_path / "answers.db")))
+    second = support_desk(policy=lk.Policy(cache=lk.Cache(path=place.format(tmp_path))))
+
+    assert first(text="hi").source == "model"
+    assert second(text="hi").source == "cache"
+    assert {each.name.partition("-")[0] for each in tmp_path.iterdir()} == {"answers.db"}
+
+
+def test_a_cache_whose_file_goes_away_begins_anew(tmp_path: Path):
+    """Answers are not written into a file that nobody can find."""
+    path = tmp_path / "answers.db"
+    desk = support_desk(policy=lk.Policy(cache=lk.Cache(path=path)))
+    desk(text="hi")
+    for each in tmp_path.iterdir():
+        each.unlink()
+
+    assert [desk(text="hi").source for _ in range(2)] == ["model", "cache"]
+    assert path.is_file()

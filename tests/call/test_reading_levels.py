@@ -107,7 +107,7 @@ def test_an_answer_that_was_cut_off_is_not_safe():
     assert [r.kind for r in read('{"f": 1', field(**WHOLE), "aligned").repairs] == ["syntax", "unclosed"]
 
 
-def test_of_several_objects_the_one_that_fits_is_taken_and_of_equals_the_first():
+def test_of_several_objects_the_one_that_fits_is_taken_and_of_equals_the_last():
     """What else it could have been is listed; at ``safe`` nothing is picked."""
     one_fits = 'Not {"x": 1} but {"f": 2}.'
     both_fit = 'Either {"f": 1} or {"f": 2}.'
@@ -115,10 +115,12 @@ def test_of_several_objects_the_one_that_fits_is_taken_and_of_equals_the_first()
     assert read(one_fits, field(**WHOLE), "safe").value == {"f": 2}
     picked = read(both_fit, field(**WHOLE), "aligned")
     assert (picked.value, picked.repairs[-1].kind, picked.repairs[-1].alternatives) == (
-        {"f": 1}, "ambiguous", ({"f": 2},),
+        {"f": 2}, "ambiguous", ({"f": 1},),
     )  # fmt: skip
     with pytest.raises(OutputRejected, match="2 different values"):
         read(both_fit, field(**WHOLE), "safe")
+    # given side by side, with no word that takes the first one back
+    assert read('{"f": 1} {"f": 2}', field(**WHOLE), "aligned").value == {"f": 1}
 
 
 def test_of_a_union_the_best_fit_is_taken():
@@ -157,6 +159,14 @@ HOSTILE = {
     "comments": "{" + "/*" * 200_000,
     "backslashes": '{"f": "' + "\\" * 300_000,
     "digits": '{"f": ' + "1" * 300_000,
+    "thoughts": "<think>" * 100_000,
+    "ends of thoughts": "</think>" * 100_000,
+    "thoughts in a string": '{"f": "' + "</think>" * 50_000,
+    "names in a string": '{"f": "' + 'x "k": ' * 50_000,
+    "lost quotes": '{"a": "b,"' * 50_000,
+    "braces in a string": '{"f": "' + '{"}' * 100_000,
+    "objects": " ".join(f'{{"f": {n}}}' for n in range(30_000)),
+    "links": "[a](b) " * 100_000,
 }
 
 

@@ -151,6 +151,22 @@ def test_truth_values_of_a_spreadsheet_are_those_of_the_field(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("output", "cells", "expected"),
+    [(bool, "TRUE false yes", [True, False, "yes"]), (int, "1 x 2.5", [1, "x", "2.5"]), (float, "1 1e3", [1, 1000.0]),
+     (str, "TRUE 1", ["TRUE", "1"])],
+)  # fmt: skip
+def test_a_cell_is_read_as_the_whole_answer_of_a_call_without_fields(
+    tmp_path: Path, output: type[Any], cells: str, expected: list[Any]
+):
+    """What it cannot be stays text, as it was written."""
+    content = "id,input.text,expected\n" + "".join(f"{n},x,{cell}\n" for n, cell in enumerate(cells.split()))
+
+    assert [
+        case.expected for case in read(tmp_path / "a.csv", content, call=triage().replace(output=output))
+    ] == expected
+
+
 def test_a_cell_may_be_of_any_size(tmp_path: Path):
     """A document is a cell; the limit of Python's reader is put back for whoever else reads."""
     before = csv.field_size_limit()

@@ -11,7 +11,7 @@ from desk import GOOD, STOLEN, Triage, support_desk
 
 import labkit as lk
 from labkit import evals
-from labkit.errors import DatasetInvalid, ModelError, RunsDiffer, RunStopped, StoreError, TooFewCases
+from labkit.errors import DatasetInvalid, ModelError, OptionInvalid, RunsDiffer, RunStopped, StoreError, TooFewCases
 from labkit.evals.progress import Tally
 from labkit.store.runs import RunStore
 
@@ -69,11 +69,12 @@ def test_a_scorer_that_crashes_is_a_score_with_its_error(store: str):
 
 
 def test_a_field_nobody_expected_cannot_be_scored(store: str):
-    """A misspelt field is an error to be seen, not a failing model."""
-    run = evals.evaluate(support_desk(), cases(), scorers=[evals.ExactMatch("intnet")], store=store, progress=False)
+    """A misspelt field is an error to be seen, not a failing model; it is seen before anything is asked."""
+    model = lk.ScriptedModel(GOOD)
 
-    assert run.pass_rate is None
-    assert "expects nothing of 'intnet'" in run.rows[0].scores["intnet: exact"].reason
+    with pytest.raises(OptionInvalid, match=r"ExactMatch\('intnet'\): Triage has no 'intnet': write intent="):
+        evals.evaluate(support_desk(model), cases(), scorers=[evals.ExactMatch("intnet")], store=store, progress=False)
+    assert model.requests == []
 
 
 def test_a_fallback_cannot_hide_a_failing_model(store: str):

@@ -62,7 +62,7 @@ def test_a_call_without_a_value_scores_0(scorer: Any):
 @pytest.mark.parametrize("scorer", NEED_EXPECTATION, ids=lambda scorer: scorer.name)
 def test_a_case_that_expects_nothing_is_not_scored(scorer: Any):
     """A missing expectation is neither right nor wrong, whether or not there is an answer."""
-    assert "LookupError: case 'a' expects no" in could_not_tell(scorer, EVERYTHING)
+    assert "case 'a' expects no" in could_not_tell(scorer, EVERYTHING)
     with pytest.raises(LookupError, match="case 'a'"):
         scorer.score(Case(id="a", input={}), answered(None, source="error", reason=LATE))
 
@@ -181,7 +181,7 @@ def test_the_nearest_of_several_right_answers_counts():
     assert scored(FieldMatch(), {"a": 1, "b": 1}, whole).passed is True
     assert scored(FieldMatch(), {"a": 2, "b": 2}, one_field).passed is True
     assert scored(FieldMatch(), {"a": 3, "b": 2}, one_field).reason == "a: 3, expected 1 or 2"
-    assert "LookupError" in could_not_tell(FieldMatch(), {"a": 1}, {"any_of": []})
+    assert "expects one of no answers" in could_not_tell(FieldMatch(), {"a": 1}, {"any_of": []})
 
 
 def test_a_name_with_a_dot_is_found_as_it_is_written():
@@ -192,7 +192,7 @@ def test_a_name_with_a_dot_is_found_as_it_is_written():
 @pytest.mark.parametrize("fields", ["intent", [], ()])
 def test_fields_are_a_list_of_names(fields: Any):
     """A single text would be read letter by letter."""
-    with pytest.raises(ValueError, match="give a list of names"):
+    with pytest.raises(ValueError, match="give a list"):
         FieldMatch(fields)
 
 

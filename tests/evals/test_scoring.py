@@ -30,7 +30,7 @@ def test_a_score_is_made_of_pythons_own_types():
 
 
 def test_a_scorer_that_gives_no_score_or_exits_is_named():
-    """Neither ends the evaluation."""
+    """The reason says what was given, and what to give."""
 
     class Odd:
         name = "odd"
@@ -41,7 +41,7 @@ def test_a_scorer_that_gives_no_score_or_exits_is_named():
     def leaves(case: Case, result: Any) -> bool:
         raise SystemExit(1)
 
-    assert "odd gave a bool: give a Score" in scored(Odd(), "x").reason
+    assert "scorer odd gave True, which is no score: give a Score" in scored(Odd(), "x").reason
     assert (scored(leaves, "x").passed, scored(leaves, "x").reason) == (None, "scorer failed: SystemExit: 1")
 
 

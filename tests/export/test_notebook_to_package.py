@@ -215,3 +215,44 @@ def test_five_hundred_cells_in_a_chain_are_followed(notebook):
     code = notebook.code()
 
     assert code.count("\nv") == 501 and "\nw" not in code
+
+
+def test_a_global_that_is_called_like_an_attribute_is_no_part_of_a_rule(notebook):
+    """Exploration binds ``text`` in every second notebook, and every ticket has one."""
+    notebook.run("text = 'hello'", "def rule(value, ticket):\n    return value if ticket.text else None").call(
+        "rules=[rule]"
+    )
+
+    assert "hello" not in notebook.code()
+
+
+def test_a_source_may_open_a_file_when_it_is_asked(notebook):
+    """IPython puts an ``open`` of its own among the notebook's names, which is none of the author's."""
+    notebook.run("def policy(ticket):\n    with open('policy.txt') as file:\n        return file.read()").call(
+        "context=[lk.Source(policy, required=False)]"
+    )
+
+    assert "open('policy.txt')" in notebook.code()
+
+
+def test_separators_in_a_pasted_text_move_no_line(notebook):
+    """What Python takes for a character of a string, IPython takes for the end of a line."""
+    rule = "{}\ndef rule(value, ticket):\n    return value.model_copy(update={{'urgency': {}}})"
+    notebook.run(rule.format('"""Dear\u2028customer\x0c,\x85\rBye."""', 4)).call("rules=[rule]")
+    first = notebook["triage"].fingerprint
+    notebook.run(rule.format('"""Dear\u2028customer\x0c,\x85\rBye."""', 1)).call("rules=[rule]")
+
+    assert notebook["triage"].fingerprint != first
+    assert ask(notebook.package(), "lost it")["value"] == {"intent": "card", "urgency": 1}
+
+
+def test_lambdas_on_one_line_are_told_apart(notebook):
+    """The second is exported as the second, on every Python."""
+    notebook.run("first, second = lambda v, t: v, lambda v, t: v.model_copy(update={'urgency': 5})").call(
+        "rules=[first, second]"
+    )
+    one = notebook["triage"].fingerprint
+    notebook.call("rules=[second, first]")
+
+    assert notebook["triage"].fingerprint != one
+    assert ask(notebook.package(), "lost it")["value"] == {"intent": "card", "urgency": 5}

@@ -25,6 +25,7 @@ __all__ = ["Aligned", "Fault", "Schema", "align", "member_names"]
 Schema = Mapping[str, Any]
 
 _MOST_DEPTH = 60
+_MOST_DIGITS = 1_000
 _TRUE = frozenset({"true", "yes"})
 _FALSE = frozenset({"false", "no"})
 # A text of several things, which as one item would be another list than was meant.
@@ -303,16 +304,14 @@ def _whole(number: float, kind: str, path: str) -> float:
     if kind == "number":
         return float(number)
     # 1e23 is ten to the 23rd, which no float is
-    exact = Fraction(number.text) if isinstance(number, Exact) and _is_short(number) else None
-    if not math.isfinite(number) or (number if exact is None else exact).as_integer_ratio()[1] != 1:
+    exact: Fraction | None = None
+    if math.isfinite(number) and (not isinstance(number, Exact) or len(number.text) < _MOST_DIGITS):
+        exact = Fraction(number.text if isinstance(number, Exact) else number)
+    if exact is None or exact.denominator != 1:
         # rounding would be inventing: whoever wants 3 for 3.6 must say so in the type
         said = number.text[:60] if isinstance(number, Exact) else number
         raise Fault(path, f"{said} is no whole number")
-    return int(number) if exact is None else exact.numerator
-
-
-def _is_short(number: Exact) -> bool:
-    return math.isfinite(number) and len(number.text) < 1_000
+    return exact.numerator
 
 
 def _decimal(value: Any, path: str) -> Aligned:

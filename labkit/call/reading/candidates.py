@@ -132,8 +132,11 @@ class _Scan:
         end = min(stop, begin + self._lenient_chars + 1)
         try:
             read = read_lenient(self._text[begin:end], 0, self._lenient_chars)
-        except (Unreadable, RecursionError):
-            self._lenient_chars -= 10_000
+        except Unreadable as unreadable:
+            self._lenient_chars -= max(5_000, unreadable.read)
+            return None
+        except RecursionError:
+            self._lenient_chars -= 50_000
             return None
         self._lenient_chars -= read.end
         if read.is_whole:

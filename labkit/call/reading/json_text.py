@@ -45,7 +45,8 @@ def _constant(text: str) -> float:
     return {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}[text]
 
 
-EXACT = json.JSONDecoder(parse_float=Exact, parse_int=number_from, parse_constant=_constant)
+# An int has its own characters; one of too many digits is a ValueError here, and read leniently as an Exact.
+EXACT = json.JSONDecoder(parse_float=Exact, parse_constant=_constant)
 
 
 def plain(value: Any) -> Any:

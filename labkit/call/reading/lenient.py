@@ -36,6 +36,7 @@ _BLANK = re.compile(
 )
 _NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
+_LISTED_NUMBER = re.compile(_JSON_NUMBER.pattern + r"(?=\s*,)", re.ASCII)
 _GROUPED = re.compile(r"[-+]?[$€£]?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?(?=\s*(?:[,\]}\n]|\Z))")
 _KEY_AHEAD = re.compile(r"\s*(?:[\"'`“‘]?[\w .$/-]{1,80}[\"'`”’]?\s*:|\}|\.\.\.)")
 _ITEM_AHEAD = re.compile(r"\s*(?:[\"'`“‘\[{\]\-\d(]|\.\.\.|true\b|false\b|null\b|None\b|True\b|False\b|\Z)")
@@ -63,7 +64,15 @@ _MISSING: Any = object()
 
 
 class Unreadable(Exception):
-    """There is no value, or one that is too deep or too tangled."""
+    """There is no value, or one that is too deep or too tangled.
+
+    Args:
+        read: How much work it was to find that out, in characters.
+    """
+
+    def __init__(self, read: int = 0) -> None:
+        super().__init__("unreadable")
+        self.read = read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +105,12 @@ def read_lenient(text: str, start: int, within: int) -> Lenient:
         Unreadable: There is none, or a longer one.
     """
     reader = _Reader(text, start, start + within)
-    value = reader.value(0)
+    try:
+        value = reader.value(0)
+    except Unreadable:
+        raise Unreadable(reader.effort - start) from None
     if value is _MISSING:
-        raise Unreadable
+        raise Unreadable(reader.at - start)
     return Lenient(value=value, end=reader.at, kinds=("syntax", *sorted(reader.kinds)))
 
 
@@ -110,6 +122,11 @@ class _Reader:
         self._open: list[str] = []  # the brackets that would end what is being read, innermost last
         self.at = start
         self.kinds: set[str] = set()
+
+    @property
+    def effort(self) -> int:
+        """Where it has come to; a quote within a string is as much work as twenty characters."""
+        return self.at + 20 * self._quotes
 
     def value(self, depth: int) -> Any:
         self._skip()
@@ -357,6 +374,9 @@ class _Reader:
         if grouped := _GROUPED.match(text, self.at):
             self.at = grouped.end()
             return grouped[0]
+        if listed := _LISTED_NUMBER.match(text, self.at):
+            self.at = listed.end()
+            return number_from(listed[0])
         if constructed := _CONSTRUCTED.match(text, self.at):
             self.kinds.add("structure")
             self.at = constructed.end()

@@ -55,22 +55,23 @@ def without_reasoning(text: str, *, is_text: bool) -> Thoughts | None:
     is_spoken_of = _in_code if is_text else _Values(text).hold
     kept: list[str] = []
     taken: list[str] = []
-    at = 0
+    at = before = 0  # all before the second one is reasoning
     opened: int | None = None
+    is_leading = True
     for tag in tags:
         if opened is not None:
             if ends(tag):
                 taken.append(text[opened : tag.end()])
                 at, opened = tag.end(), None
             continue
-        is_leading = not "".join(kept).strip() and not text[at : tag.start()].strip()
+        is_leading = is_leading and not text[at : tag.start()].strip()
         if not is_leading and is_spoken_of(text, tag.start()):
             continue
         kept.append(text[at : tag.start()])
         if ends(tag):  # nothing opened it: the chat template did, and all of it was thought
-            taken = [text[: tag.end()]]
-            kept = []
-            at = tag.end()
+            kept, taken = [], []
+            at = before = tag.end()
+            is_leading = True
         elif tag["empty"]:
             taken.append(tag[0])
             at = tag.end()
@@ -79,10 +80,10 @@ def without_reasoning(text: str, *, is_text: bool) -> Thoughts | None:
             at = opened
     if opened is not None:
         raise UnclosedReasoning
-    if not taken:
+    if not taken and not before:
         return None
     kept.append(text[at:])
-    return Thoughts(answer="".join(kept).strip(), taken="".join(taken))
+    return Thoughts(answer="".join(kept).strip(), taken=text[:before] + "".join(taken))
 
 
 def _in_code(text: str, at: int) -> bool:

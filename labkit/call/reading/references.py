@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["Root", "merged"]
+__all__ = ["NOWHERE", "Root", "merged"]
+
+NOWHERE: Mapping[str, Any] = {}
+"""What a reference names that leads out of the document: anything is allowed there, and nothing is known of it."""
 
 _MOST_STEPS = 20
 
@@ -19,10 +22,10 @@ class Root:
         self._anchors: dict[str, Any] | None = None
 
     def target(self, reference: str) -> Any:
-        """Give the schema that *reference* names; True, which allows anything, where it is not in this document."""
+        """Give the schema that *reference* names, NOWHERE where it is not in this document."""
         place, _, fragment = reference.partition("#")
         if place and place != self._id:
-            return True
+            return NOWHERE
         if not fragment:
             return self.schema
         if not fragment.startswith("/"):
@@ -35,8 +38,8 @@ class Root:
             elif isinstance(target, list) and name.isascii() and name.isdigit() and int(name) < len(target):
                 target = target[int(name)]
             else:
-                return True
-        return target if isinstance(target, (Mapping, bool)) else True
+                return NOWHERE
+        return target if isinstance(target, (Mapping, bool)) else NOWHERE
 
     def resolved(self, schema: Any, inside: frozenset[int] = frozenset()) -> Any:
         """Give *schema* with the references and ``allOf`` at its top written out."""
@@ -76,7 +79,7 @@ class Root:
                     waiting += reversed(list(part.values()))
                 elif isinstance(part, list):
                     waiting += reversed(part)
-        return self._anchors.get(anchor, True)
+        return self._anchors.get(anchor, NOWHERE)
 
 
 def merged(one: Any, other: Any) -> Any:

@@ -1,7 +1,8 @@
 """Whether a value is what a JSON Schema says, keyword by keyword (draft 2020-12, and the older forms of its arrays).
 
-What cannot be told here holds: ``format``, ``unevaluatedProperties`` and ``unevaluatedItems``, references to other
-documents, patterns that are no regular expression of pydantic's, and anything nested deeper than a reader would go.
+What cannot be told here is no fault: ``unevaluatedProperties`` and ``unevaluatedItems``, references to other
+documents, patterns that are no regular expression of pydantic's, anything nested deeper than a reader would go. Nor is
+what follows from it: "not what cannot be told" is no fault either. ``format`` is but a note.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
 
 from labkit.call.reading.fault import Fault, shown
-from labkit.call.reading.references import Root
+from labkit.call.reading.references import NOWHERE, Root
 
 __all__ = ["fault_in", "matches", "same"]
 
@@ -38,7 +39,8 @@ class Validity:
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        self._known: dict[tuple[int, int], Fault | None] = {}
+        self._known: dict[tuple[int, int], tuple[Fault | None, bool]] = {}
+        self._doubts = 0
 
     def is_valid(self, value: Any, schema: Any, depth: int = 0) -> bool:
         return self.fault(value, schema, "", depth) is None
@@ -46,18 +48,32 @@ class Validity:
     def fault(self, value: Any, schema: Any, path: str, depth: int) -> Fault | None:
         if schema is False:
             return Fault(path, "nothing is allowed here")
-        if not isinstance(schema, Mapping) or depth > _MOST_DEPTH:
+        if not isinstance(schema, Mapping):
+            return None
+        if depth > _MOST_DEPTH:
+            self._doubts += 1
             return None
         key = (id(value), id(schema))
         if key in self._known:
-            return self._known[key]
-        self._known[key] = None  # a reference that leads back to itself with the same value adds nothing
+            known, is_doubtful = self._known[key]
+            self._doubts += is_doubtful
+            return known
+        self._known[key] = None, True  # where a reference leads back to itself with the same value
+        before = self._doubts
         found = next(self._faults(value, schema, path, depth + 1), None)
-        self._known[key] = found
+        self._known[key] = found, self._doubts > before
         return found
+
+    def _told(self, value: Any, schema: Any, path: str, depth: int) -> tuple[Fault | None, bool]:
+        """Give the first fault, and whether that there is one or none is beyond doubt."""
+        before = self._doubts
+        found = self.fault(value, schema, path, depth)
+        return found, self._doubts == before
 
     def _faults(self, value: Any, schema: Mapping[str, Any], path: str, depth: int) -> Iterator[Fault]:
         yield from self._applied(value, schema, path, depth)
+        if isinstance(value, str) and isinstance(schema.get("pattern"), str):
+            self._doubts += matches(schema["pattern"], value) is None
         yield from _of_itself(value, schema, path)
         if isinstance(value, dict):
             yield from self._members(value, schema, path, depth)
@@ -68,7 +84,11 @@ class Validity:
         """Faults of the schemas that are applied to the value itself."""
         for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
             if isinstance(schema.get(keyword), str):
-                yield from self._one(value, self._root.target(schema[keyword]), path, depth)
+                target = self._root.target(schema[keyword])
+                self._doubts += target is NOWHERE
+                yield from self._one(value, target, path, depth)
+        if schema.keys() & {"unevaluatedProperties", "unevaluatedItems"} and isinstance(value, (dict, list)):
+            self._doubts += 1
         for part in _listed(schema.get("allOf")):
             yield from self._one(value, part, path, depth)
         if choices := _listed(schema.get("anyOf")):
@@ -76,16 +96,18 @@ class Validity:
             if all(faults):
                 yield _of_choices(value, faults, path)
         if choices := _listed(schema.get("oneOf")):
-            faults = [self.fault(value, choice, path, depth) for choice in choices]
-            if all(faults):
-                yield _of_choices(value, faults, path)
-            elif faults.count(None) > 1:
-                yield Fault(path, f"{shown(value)} fits {faults.count(None)} choices of which it may fit one")
-        if "not" in schema and self.is_valid(value, schema["not"], depth):
+            told = [self._told(value, choice, path, depth) for choice in choices]
+            fitting = sum(fault is None and is_certain for fault, is_certain in told)
+            if all(fault for fault, _ in told):
+                yield _of_choices(value, [fault for fault, _ in told], path)
+            elif fitting > 1:
+                yield Fault(path, f"{shown(value)} fits {fitting} choices of which it may fit one")
+        if "not" in schema and self._told(value, schema["not"], path, depth) == (None, True):
             yield Fault(path, f"{shown(value)} is what it may not be")
         if "if" in schema:
-            branch = "then" if self.is_valid(value, schema["if"], depth) else "else"
-            yield from self._one(value, schema.get(branch, True), path, depth)
+            refused, is_certain = self._told(value, schema["if"], path, depth)
+            if is_certain or refused is not None:
+                yield from self._one(value, schema.get("then" if refused is None else "else", True), path, depth)
 
     def _one(self, value: Any, schema: Any, path: str, depth: int) -> Iterator[Fault]:
         found = self.fault(value, schema, path, depth)
@@ -108,6 +130,7 @@ class Validity:
                 yield from self._one(part, members[name], where, depth)
             for pattern, rule in patterns.items():
                 does_match = matches(pattern, name)
+                self._doubts += does_match is None
                 is_known = is_known or does_match is not False
                 if does_match:
                     yield from self._one(part, rule, where, depth)
@@ -136,9 +159,11 @@ class Validity:
         if schema.get("uniqueItems") is True and len({_identity(item) for item in value}) < len(value):
             yield Fault(path, "an item is there twice")
         if "contains" in schema:
-            count = sum(self.is_valid(item, schema["contains"], depth) for item in value)
-            if not schema.get("minContains", 1) <= count <= schema.get("maxContains", count):
-                yield Fault(path, f"{count} of its items are what it must contain")
+            told = [self._told(item, schema["contains"], path, depth) for item in value]
+            most = sum(fault is None for fault, _ in told)
+            least = sum(fault is None and is_certain for fault, is_certain in told)
+            if most < schema.get("minContains", 1) or least > schema.get("maxContains", least):
+                yield Fault(path, f"{most} of its items are what it must contain")
 
 
 def items_of(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:

@@ -19,7 +19,10 @@ from typing import Any
 
 import pydantic
 
-__all__ = ["Fields", "Items", "Member", "MemberNumber", "Secret", "Text", "plain", "readable_names"]
+from labkit.call.templates.places import mark_of
+from labkit.models.media import Media
+
+__all__ = ["Fields", "Items", "Member", "MemberNumber", "Placed", "Secret", "Text", "plain", "readable_names"]
 
 
 # Written out, such a number has more digits than anybody reads, and more than fit.
@@ -80,14 +83,15 @@ def _refuse(value: Any) -> Any:
 
 
 def _of_object(value: Any) -> Fields:
-    fields, others = _names_of(type(value))
+    kind: Any = type(value)
+    fields, others = _names_of(kind)
     extra = getattr(value, "model_extra", None) if isinstance(value, pydantic.BaseModel) else None
     return Fields(value, functools.partial(getattr, value), (*fields, *extra) if extra else fields, others)
 
 
-def readable_names(kind: type) -> tuple[str, ...]:
+def readable_names(kind: Any) -> tuple[str, ...]:
     """Give what templates may read of a model or dataclass: fields, computed fields, properties, class constants."""
-    fields, others = _names_of(kind)  # type: ignore[arg-type]
+    fields, others = _names_of(kind)
     return (*fields, *others)
 
 
@@ -283,6 +287,17 @@ class Text:
         return plain(held[name])
 
 
+class Placed(Text):
+    """A picture or document: its text marks where in the message it goes."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return mark_of(self._source)
+
+    __repr__ = __str__
+
+
 class Secret:
     """A ``SecretStr``: its text is stars; a template that means the value writes ``.get_secret_value()``."""
 
@@ -347,6 +362,7 @@ _AS_THEY_ARE = frozenset(
 )
 
 _BY_BASE: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (Media, Placed),
     (Enum, _member),
     (pydantic.BaseModel, _of_object),
     ((pydantic.SecretStr, pydantic.SecretBytes), Secret),

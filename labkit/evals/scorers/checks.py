@@ -9,6 +9,7 @@ from typing import Any
 
 from labkit.call.fingerprint import canonical_json
 from labkit.call.result import Result
+from labkit.errors import Unscorable
 from labkit.evals.case import Case, Check
 from labkit.evals.scorers.patterns import bounded, holds
 from labkit.evals.scorers.score import Score
@@ -36,11 +37,11 @@ class CheckScorer:
         call without a value scores 0.
 
         Raises:
-            LookupError: The case has no check that counts.
-            ValueError: A pattern or JSON would be looked for in a text of over ``TEXT_MAX_CHARS``.
+            Unscorable: The case has no check that counts.
+            Unscorable: A pattern or JSON would be looked for in a text of over ``TEXT_MAX_CHARS``.
         """
         if not any(check.weight for check in case.checks):
-            raise LookupError(f"case {case.id!r} has no check that counts: give it checks, or leave this scorer out")
+            raise Unscorable(f"case {case.id!r} has no check that counts: give it checks, or leave this scorer out")
         if not result.ok:
             return Score(value=0.0, passed=False, reason="no value")
         missed: list[str] = []
@@ -119,7 +120,7 @@ def _found(kind: str, value: Any, text: str) -> bool:
             return _is_json(text)
         case "contains-json":
             return _holds_json(bounded(text))
-    raise ValueError(f"no check is called {kind!r}")
+    raise Unscorable(f"no check is called {kind!r}")
 
 
 def _folded(value: Any) -> Any:

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.call.result import Result
+from labkit.errors import OptionInvalid, Unscorable
 from labkit.evals.case import Case
 from labkit.evals.scorers.json_values import same, shown
 from labkit.evals.scorers.match import alternatives, at
 from labkit.evals.scorers.score import Score
+from labkit.options import checked
 
 __all__ = ["FieldMatch"]
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True)
 class FieldMatch:
     """Each expected field of the answer equals what is expected of it.
@@ -23,7 +26,7 @@ class FieldMatch:
         fields: Dotted names of the fields that are compared; None: every top-level field that the case expects.
 
     Raises:
-        ValueError: No field, or one text instead of a list of names.
+        OptionInvalid: No field, or one text instead of a list of names.
     """
 
     fields: Sequence[str] | None = None
@@ -31,8 +34,8 @@ class FieldMatch:
     def __post_init__(self) -> None:
         if self.fields is None:
             return
-        if isinstance(self.fields, str) or not self.fields:
-            raise ValueError(f"FieldMatch(fields={self.fields!r}): give a list of names, [{'intent'!r}], or None")
+        if not self.fields:
+            raise OptionInvalid("FieldMatch(fields=[]): give a list of names, or None for all that a case expects")
         object.__setattr__(self, "fields", tuple(self.fields))
 
     @property
@@ -46,11 +49,11 @@ class FieldMatch:
         A call without a value scores 0.
 
         Raises:
-            LookupError: The case expects nothing of a field.
+            Unscorable: The case expects nothing of a field.
         """
         options = [self._expected(case, option) for option in alternatives(case.expected)]
         if not options:
-            raise LookupError(f"case {case.id!r} expects one of no answers: fill its any_of")
+            raise Unscorable(f"case {case.id!r} expects one of no answers: fill its any_of")
         if not result.ok:
             return Score(value=0.0, passed=False, reason="no value")
         data = result.data()
@@ -62,7 +65,7 @@ class FieldMatch:
         if self.fields is not None:
             return {field: at(option, field, missing) for field in self.fields}
         if not (isinstance(option, dict) and option):
-            raise LookupError(f"{missing} any field: give it expected={{field: value}}, or use ExactMatch()")
+            raise Unscorable(f"{missing} any field: give it expected={{field: value}}, or use ExactMatch()")
         return option
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, create_model
 from pydantic_core import to_jsonable_python
@@ -16,11 +16,12 @@ from labkit.call.policy import Policy
 from labkit.call.prompt import Prompt
 from labkit.call.result import Result
 from labkit.call.retry import Retry
-from labkit.errors import CallInvalid
+from labkit.errors import CallInvalid, OptionInvalid
 from labkit.evals.case import Case
 from labkit.evals.scorers.score import Score
 from labkit.models.model import Model
 from labkit.models.protocol import Client
+from labkit.options import Bound, Share, checked
 
 __all__ = [
     "JUDGING_POLICY",
@@ -106,6 +107,7 @@ _USER = """\
 </answer>"""
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True)
 class Judge:
     """A model says whether an answer is good by a rubric, or how good.
@@ -124,7 +126,7 @@ class Judge:
 
     Raises:
         CallInvalid: Neither *model* nor *call*, both, or a call that cannot judge.
-        ValueError: An empty rubric, a scale below 2, or a threshold outside [0, 1].
+        OptionInvalid: An empty rubric, a scale below 2, or a threshold outside [0, 1].
 
     Source: Zheng et al. (2023), "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", arXiv 2306.05685.
     """
@@ -133,18 +135,14 @@ class Judge:
     _: KW_ONLY
     model: str | Model | Client | None = field(default=None, repr=False, compare=False)
     name: str = "judge"
-    scale: int | None = None
-    at_least: float = 0.75
+    scale: Annotated[int, Bound(2)] | None = None  # that many marks
+    at_least: Share = 0.75
     call: GuardedCall[Any] = field(default=None, repr=False, compare=False)  # type: ignore[arg-type]  # made below
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.rubric.strip():
-            raise ValueError("Judge(rubric=''): say what a good answer is")
-        if self.scale is not None and (isinstance(self.scale, bool) or self.scale < 2):
-            raise ValueError(f"Judge(scale={self.scale!r}): give 2 or more marks, or None for pass and fail")
-        if not 0 <= self.at_least <= 1:
-            raise ValueError(f"Judge(at_least={self.at_least!r}): give a share from 0 to 1; 0.75 is 4 of 5")
+            raise OptionInvalid("Judge(rubric=''): say what a good answer is")
         output = PassOrFail if self.scale is None else mark_of(self.scale)
         asks = "verdict." if self.scale is None else f"score, from 1 (worst) to {self.scale} (best)."
         prompt = Prompt(system=_SYSTEM + asks, user=_USER)

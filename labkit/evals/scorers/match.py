@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.call.result import Result
+from labkit.errors import OptionInvalid, Unscorable
 from labkit.evals.case import Case
 from labkit.evals.scorers.json_values import same
 from labkit.evals.scorers.score import Score
+from labkit.options import checked
 
 __all__ = ["ExactMatch", "at"]
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True)
 class ExactMatch:
     """The answer, or one field of it, equals what is expected.
@@ -31,7 +34,7 @@ class ExactMatch:
         """1 when equal, or equal to one of ``{"any_of": [...]}``, else 0; a call without a value scores 0.
 
         Raises:
-            LookupError: The case expects nothing of this field.
+            Unscorable: The case expects nothing of this field.
         """
         expected = at(case.expected, self.field, f"case {case.id!r} expects nothing of")
         if not result.ok:
@@ -47,11 +50,13 @@ def at(data: Any, path: str, missing: str) -> Any:
     """Give the part of *data* at a dotted path; "" is the whole.
 
     Raises:
-        LookupError: It has no such part; the message begins with *missing*.
+        Unscorable: It has no such part; the message begins with *missing*.
     """
     for part in path.split(".") if path else ():
-        if not (isinstance(data, dict) and part in data):
-            raise LookupError(f"{missing} {path!r}")
+        if not isinstance(data, dict):
+            raise Unscorable(f"{missing} {path!r}")
+        if part not in data:
+            raise Unscorable(f"{missing} {path!r}; there is {', '.join(map(str, data)) or 'nothing'}")
         data = data[part]
     return data
 

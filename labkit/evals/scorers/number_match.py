@@ -8,14 +8,17 @@ from decimal import Decimal
 from typing import Any, TypeGuard
 
 from labkit.call.result import Result
+from labkit.errors import OptionInvalid, Unscorable
 from labkit.evals.case import Case
 from labkit.evals.scorers.json_values import shown
 from labkit.evals.scorers.match import alternatives, at
 from labkit.evals.scorers.score import Score
+from labkit.options import NotNegative, checked
 
 __all__ = ["NumericMatch"]
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True)
 class NumericMatch:
     """A number of the answer lies within a tolerance of the expected one, both ends included.
@@ -29,18 +32,12 @@ class NumericMatch:
         rel_tol: Accepted distance as a share of the expected number; the larger of both counts.
 
     Raises:
-        ValueError: A tolerance below 0, or not finite.
+        OptionInvalid: A tolerance below 0, or not finite.
     """
 
     field: str
-    abs_tol: float = 0.0
-    rel_tol: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("abs_tol", "rel_tol"):
-            given = getattr(self, name)
-            if not _is_number(given) or given < 0:
-                raise ValueError(f"NumericMatch({name}={given!r}): give a finite number of 0 or more")
+    abs_tol: NotNegative = 0.0
+    rel_tol: NotNegative = 0.0
 
     @property
     def name(self) -> str:
@@ -52,13 +49,13 @@ class NumericMatch:
         A call without a value scores 0, and so does a value that is no number.
 
         Raises:
-            LookupError: The case expects nothing of this field, or the output has no such field.
-            ValueError: What the case expects is no number.
+            Unscorable: The case expects nothing of this field, or the output has no such field.
+            Unscorable: What the case expects is no number.
         """
         wanted = alternatives(at(case.expected, self.field, f"case {case.id!r} expects nothing of"))
         for each in wanted:
             if not _is_number(each):
-                raise ValueError(f"case {case.id!r} expects {shown(each)} of {self.field!r}, which is no finite number")
+                raise Unscorable(f"case {case.id!r} expects {shown(each)} of {self.field!r}, which is no finite number")
         if not result.ok:
             return Score(value=0.0, passed=False, reason="no value")
         found = at(result.data(), self.field, "the output has no field")

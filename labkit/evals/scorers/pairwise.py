@@ -14,14 +14,17 @@ from labkit.call.bridge import run_sync
 from labkit.call.guarded import GuardedCall
 from labkit.call.prompt import Prompt
 from labkit.call.result import Result
-from labkit.errors import RunsDiffer
+from labkit.errors import OptionInvalid, RunsDiffer
 from labkit.evals.case import Case
 from labkit.evals.runs import EvalRun
 from labkit.evals.scorers.json_values import same
 from labkit.evals.scorers.judge import as_data, checked_call, judged_by_model, why_not
+from labkit.evals.scorers.score import WHY_NOT_SCORED
 from labkit.evals.stats.binary_pairs import mcnemar_exact
 from labkit.models.model import Model
 from labkit.models.protocol import Client
+from labkit.options import checked
+from labkit.terminal import printable
 
 __all__ = [
     "Better",
@@ -119,6 +122,7 @@ class Preference:
         return self.picked[0]
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True)
 class PairwiseJudge:
     """A model says which of two answers is better by a rubric, in both orders.
@@ -132,7 +136,7 @@ class PairwiseJudge:
 
     Raises:
         CallInvalid: Neither *model* nor *call*, both, or a call that cannot judge.
-        ValueError: An empty rubric.
+        OptionInvalid: An empty rubric.
 
     Source: Wang et al. (2023), "Large Language Models are not Fair Evaluators", arXiv 2305.17926: swapping the order
     turns many verdicts round.
@@ -147,7 +151,7 @@ class PairwiseJudge:
 
     def __post_init__(self) -> None:
         if not self.rubric.strip():
-            raise ValueError("PairwiseJudge(rubric=''): say what makes an answer better")
+            raise OptionInvalid("PairwiseJudge(rubric=''): say what makes an answer better")
         call = checked_call("pairwise_judge", self.model, self.call, PairInput, Better, _PROMPT)
         object.__setattr__(self, "call", call)
         object.__setattr__(self, "model", None)
@@ -158,6 +162,8 @@ class PairwiseJudge:
 
         Without asking: a value beats none, and equal values, or none on either side, are a tie.
         """
+        if a.is_hidden or b.is_hidden:
+            return Preference(winner=None, consistent=None, reason=WHY_NOT_SCORED)
         if not (a.ok and b.ok):
             winner: Winner = "a" if a.ok else "b" if b.ok else "tie"
             lacks = {"a": "B has no value", "b": "A has no value", "tie": "neither has a value"}
@@ -273,7 +279,7 @@ class Preferences:
         return total
 
     def __repr__(self) -> str:
-        return f"Preferences({self._said()})"
+        return printable(f"Preferences({self._said()})")
 
     def _repr_html_(self) -> str:
         return f"<div>{escape(self._said())}</div>"
@@ -299,10 +305,10 @@ async def acompare_answers(judge: PairwiseJudge, run_a: EvalRun, run_b: EvalRun,
 
     Raises:
         RunsDiffer: The runs share no case with the same content.
-        ValueError: A concurrency below 1.
+        OptionInvalid: A concurrency below 1.
     """
     if concurrency < 1:
-        raise ValueError(f"concurrency={concurrency}: give 1 or more")
+        raise OptionInvalid(f"concurrency={concurrency}: give 1 or more")
     in_b = {fact.case_id: fact.case_hash for fact in run_b.facts}
     in_a = {fact.case_id: fact.case_hash for fact in run_a.facts if fact.case_id in in_b}
     ids = [case_id for case_id, case_hash in in_a.items() if case_hash == in_b[case_id]]

@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labkit.call.result import Result
-from labkit.errors import MissingDependency
+from labkit.errors import MissingDependency, OptionInvalid, Unscorable
 from labkit.evals.case import Case
 from labkit.evals.scorers.json_values import same, shown
 from labkit.evals.scorers.match import alternatives, at
 from labkit.evals.scorers.score import Score
+from labkit.options import checked
 
 __all__ = ["JsonPathMatch"]
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True)
 class JsonPathMatch:
     """What a path finds in the answer equals what is expected.
@@ -29,7 +31,7 @@ class JsonPathMatch:
 
     Raises:
         MissingDependency: python-jsonpath is not installed.
-        ValueError: The path cannot be read, or both *expected* and *expected_field* are given.
+        OptionInvalid: The path cannot be read, or both *expected* and *expected_field* are given.
     """
 
     path: str
@@ -40,7 +42,7 @@ class JsonPathMatch:
 
     def __post_init__(self) -> None:
         if self.expected is not ... and self.expected_field:
-            raise ValueError(f"JsonPathMatch({self.path!r}): give expected or expected_field, not both")
+            raise OptionInvalid(f"JsonPathMatch({self.path!r}): give expected or expected_field, not both")
         try:
             import jsonpath
         except ImportError as error:
@@ -49,7 +51,7 @@ class JsonPathMatch:
             compiled = jsonpath.compile(self.path)
         except jsonpath.JSONPathError as error:
             said = str(error).partition("\n")[0]
-            raise ValueError(f"JsonPathMatch({self.path!r}): the path cannot be read: {said}") from error
+            raise OptionInvalid(f"JsonPathMatch({self.path!r}): the path cannot be read: {said}") from error
         object.__setattr__(self, "_compiled", compiled)
         # several paths joined by | or & always find a list
         singular = isinstance(compiled, jsonpath.JSONPath) and compiled.singular_query()
@@ -65,7 +67,7 @@ class JsonPathMatch:
         A call without a value scores 0, and so does a path to one value that is not there.
 
         Raises:
-            LookupError: The case expects nothing to compare with.
+            Unscorable: The case expects nothing to compare with.
         """
         wanted = alternatives(self._expectation(case))
         if not result.ok:
@@ -83,5 +85,5 @@ class JsonPathMatch:
             return self.expected
         missing = f"case {case.id!r} expects nothing"
         if case.expected is None:
-            raise LookupError(f"{missing}: give it expected, or give JsonPathMatch(expected=...)")
+            raise Unscorable(f"{missing}: give it expected, or give JsonPathMatch(expected=...)")
         return at(case.expected, self.expected_field, f"{missing} of")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from labkit.errors import Unscorable
 from labkit.extras import needs
 
 __all__ = ["PATTERN_TIMEOUT_S", "TEXT_MAX_CHARS", "holds"]
@@ -16,7 +17,7 @@ def holds(pattern: str, text: str) -> bool:
     """Say whether *pattern* occurs in *text*.
 
     Raises:
-        ValueError: The text is over ``TEXT_MAX_CHARS``, or the search took longer than ``PATTERN_TIMEOUT_S``, as a
+        Unscorable: The text is over ``TEXT_MAX_CHARS``, or the search took longer than ``PATTERN_TIMEOUT_S``, as a
             pattern such as ``(a+)+$`` may: Python's own ``re`` cannot be stopped, so ``regex`` searches.
         MissingDependency: regex is not installed.
     """
@@ -26,15 +27,15 @@ def holds(pattern: str, text: str) -> bool:
     try:
         return regex.search(pattern, text, timeout=PATTERN_TIMEOUT_S) is not None
     except TimeoutError as error:
-        raise ValueError(f"the pattern {pattern!r} took longer than {PATTERN_TIMEOUT_S:g} s: simplify it") from error
+        raise Unscorable(f"the pattern {pattern!r} took longer than {PATTERN_TIMEOUT_S:g} s: simplify it") from error
 
 
 def bounded(text: str) -> str:
     """Give *text* back.
 
     Raises:
-        ValueError: It is over ``TEXT_MAX_CHARS``.
+        Unscorable: It is over ``TEXT_MAX_CHARS``.
     """
     if len(text) > TEXT_MAX_CHARS:
-        raise ValueError(f"a text of {len(text):,} characters, at most {TEXT_MAX_CHARS:,} are searched")
+        raise Unscorable(f"a text of {len(text):,} characters, at most {TEXT_MAX_CHARS:,} are searched")
     return text

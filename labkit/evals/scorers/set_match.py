@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.call.result import Result
+from labkit.errors import OptionInvalid, Unscorable
 from labkit.evals.case import Case
 from labkit.evals.scorers.json_values import json_key, shown
 from labkit.evals.scorers.match import alternatives, at
 from labkit.evals.scorers.score import Score
+from labkit.options import Share, checked
 
 __all__ = ["SetF1"]
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True)
 class SetF1:
     """A list of the answer holds what is expected and nothing else; order and repetition do not count.
@@ -23,17 +26,13 @@ class SetF1:
         at_least: The F1 from which on it passes, in [0, 1].
 
     Raises:
-        ValueError: A threshold outside [0, 1].
+        OptionInvalid: A threshold outside [0, 1].
 
     Source: van Rijsbergen (1979), "Information Retrieval", chapter 7: the harmonic mean of precision and recall.
     """
 
     field: str
-    at_least: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.at_least <= 1:
-            raise ValueError(f"SetF1(at_least={self.at_least!r}): give a share from 0 to 1")
+    at_least: Share = 1.0
 
     @property
     def name(self) -> str:
@@ -45,12 +44,12 @@ class SetF1:
         A call without a value, or a value that is no list, scores 0.
 
         Raises:
-            LookupError: The case expects nothing of this field, or the output has no such field.
-            ValueError: What the case expects is no list.
+            Unscorable: The case expects nothing of this field, or the output has no such field.
+            Unscorable: What the case expects is no list.
         """
         wanted = alternatives(at(case.expected, self.field, f"case {case.id!r} expects nothing of"))
         if not wanted or not all(isinstance(each, list) for each in wanted):
-            raise ValueError(f"case {case.id!r} expects no list of {self.field!r}: {shown(wanted)}")
+            raise Unscorable(f"case {case.id!r} expects no list of {self.field!r}: {shown(wanted)}")
         if not result.ok:
             return Score(value=0.0, passed=False, reason="no value")
         found = at(result.data(), self.field, "the output has no field")

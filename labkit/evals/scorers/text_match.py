@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.call.result import Result
+from labkit.errors import OptionInvalid, Unscorable
 from labkit.evals.case import Case
 from labkit.evals.scorers.checks import answer_text
 from labkit.evals.scorers.json_values import shown
@@ -15,6 +16,7 @@ from labkit.evals.scorers.match import alternatives, at
 from labkit.evals.scorers.patterns import holds
 from labkit.evals.scorers.score import Score
 from labkit.extras import needs
+from labkit.options import Share, checked
 
 __all__ = ["TEXT_MAX_CHARS", "RegexMatch", "TextSimilarity"]
 
@@ -22,6 +24,7 @@ TEXT_MAX_CHARS = 100_000
 """The longest text that is compared; of a longer one it is not told how like it is."""
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True)
 class RegexMatch:
     """A pattern is found in the answer's text, or in one field of it.
@@ -32,7 +35,7 @@ class RegexMatch:
         field: Dotted name of a field of the answer; "" searches the text that was served.
 
     Raises:
-        ValueError: The pattern does not compile; the message says where.
+        OptionInvalid: The pattern does not compile; the message says where.
     """
 
     pattern: str
@@ -42,7 +45,9 @@ class RegexMatch:
         try:
             re.compile(self.pattern)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"RegexMatch({self.pattern!r}) is not a regular expression of Python: {error}") from error
+            raise OptionInvalid(
+                f"RegexMatch({self.pattern!r}) is not a regular expression of Python: {error}"
+            ) from error
 
     @property
     def name(self) -> str:
@@ -52,8 +57,8 @@ class RegexMatch:
         """1 when the pattern is found, else 0; a call without a value, or a field that is no text, scores 0.
 
         Raises:
-            LookupError: The output has no such field.
-            ValueError: The text is too long or the search took too long, see ``labkit.evals.scorers.patterns.holds``.
+            Unscorable: The output has no such field.
+            Unscorable: The text is too long or the search took too long, see ``labkit.evals.scorers.patterns.holds``.
         """
         if not result.ok:
             return Score(value=0.0, passed=False, reason="no value")
@@ -64,6 +69,7 @@ class RegexMatch:
         return Score(value=float(found), passed=found, reason="" if found else f"{self.pattern!r} is not in the text")
 
 
+@checked(OptionInvalid)
 @dataclass(frozen=True, slots=True)
 class TextSimilarity:
     """A text is near enough to the expected one, whatever their case, blanks and Unicode composition.
@@ -76,17 +82,13 @@ class TextSimilarity:
         at_least: Passes from here on, in [0, 1].
 
     Raises:
-        ValueError: A threshold outside [0, 1].
+        OptionInvalid: A threshold outside [0, 1].
 
     Source: normalized Indel similarity, which rests on the longest common subsequence; computed by rapidfuzz.
     """
 
     field: str = ""
-    at_least: float = 0.8
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.at_least <= 1:
-            raise ValueError(f"TextSimilarity(at_least={self.at_least!r}): give a share from 0 to 1")
+    at_least: Share = 0.8
 
     @property
     def name(self) -> str:
@@ -98,13 +100,13 @@ class TextSimilarity:
         A call without a value, or a field that is no text, scores 0.
 
         Raises:
-            LookupError: The case expects no text of this field, or the output has no such field.
+            Unscorable: The case expects no text of this field, or the output has no such field.
             MissingDependency: rapidfuzz is not installed.
-            ValueError: A text of over ``TEXT_MAX_CHARS``.
+            Unscorable: A text of over ``TEXT_MAX_CHARS``.
         """
         wanted = alternatives(at(case.expected, self.field, f"case {case.id!r} expects nothing of"))
         if not wanted or not all(isinstance(each, str) for each in wanted):
-            raise LookupError(f"case {case.id!r} expects no text{f' of {self.field!r}' if self.field else ''}")
+            raise Unscorable(f"case {case.id!r} expects no text{f' of {self.field!r}' if self.field else ''}")
         if not result.ok:
             return Score(value=0.0, passed=False, reason="no value")
         text = _text_of(result, self.field)
@@ -132,5 +134,5 @@ def _folded(text: str) -> str:
 
 def _bounded(text: str) -> str:
     if len(text) > TEXT_MAX_CHARS:
-        raise ValueError(f"a text of {len(text):,} characters, at most {TEXT_MAX_CHARS:,} are read")
+        raise Unscorable(f"a text of {len(text):,} characters, at most {TEXT_MAX_CHARS:,} are read")
     return text

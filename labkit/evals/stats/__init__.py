@@ -14,7 +14,7 @@
     repeats.py         pass@k and pass^k
     arguments.py       what all of them check
 
-What cannot be estimated raises ``TooFewCases``, what cannot be meant raises ``ValueError``; no function returns nan.
+What cannot be estimated raises ``TooFewCases``, what cannot be meant ``OptionInvalid``; no function returns nan.
 Importing this loads the standard library only. ``wilson``, ``tango`` and ``mcnemar_exact`` never need more, because
 every comparison calls them; scipy, numpy and statsmodels are imported by the functions that use them.
 """

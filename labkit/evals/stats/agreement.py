@@ -10,7 +10,7 @@ from itertools import combinations
 from numbers import Real
 from typing import Any, Literal, cast
 
-from labkit.errors import TooFewCases
+from labkit.errors import OptionInvalid, TooFewCases
 from labkit.evals.stats.arguments import as_count, two_sided_z
 from labkit.evals.stats.interval import Interval
 from labkit.evals.stats.rates import wilson
@@ -63,7 +63,7 @@ def cohen_kappa(table: Sequence[Sequence[float]], confidence: float = 0.95) -> K
 
     Raises:
         TooFewCases: No cases, or only one label in all of them: agreement by chance is then certain.
-        ValueError: A table that is not square, or not of counts.
+        OptionInvalid: A table that is not square, or not of counts.
 
     Source: Cohen (1960), Educational and Psychological Measurement 20; standard errors of Fleiss, Cohen and Everitt
     (1969), Psychological Bulletin 72. Not by statsmodels: it gives nan where rounding puts a variance of 0 below it.
@@ -72,7 +72,7 @@ def cohen_kappa(table: Sequence[Sequence[float]], confidence: float = 0.95) -> K
     counts = _counts(table, "table")
     k = len(counts)
     if any(len(row) != k for row in counts):
-        raise ValueError(
+        raise OptionInvalid(
             f"a table of {k} rows with {sorted({len(row) for row in counts})} columns: give a square one, every label "
             "on both sides"
         )
@@ -114,7 +114,7 @@ def fleiss_kappa(counts: Sequence[Sequence[float]]) -> float:
 
     Raises:
         TooFewCases: No cases, or only one label in all of them.
-        ValueError: Rows of unequal length or sum, fewer than two raters, or values that are not counts.
+        OptionInvalid: Rows of unequal length or sum, fewer than two raters, or values that are not counts.
 
     Source: Fleiss (1971), "Measuring nominal scale agreement among many raters", Psychological Bulletin 76; computed by
     statsmodels.
@@ -123,10 +123,10 @@ def fleiss_kappa(counts: Sequence[Sequence[float]]) -> float:
     if not checked:
         raise TooFewCases("no cases were rated: give at least one")
     if len({len(row) for row in checked}) > 1:
-        raise ValueError("rows of counts have different lengths: give every case a column for every label")
+        raise OptionInvalid("rows of counts have different lengths: give every case a column for every label")
     raters = {sum(row) for row in checked}
     if len(raters) > 1 or raters <= {0, 1}:
-        raise ValueError(
+        raise OptionInvalid(
             f"cases have {sorted(raters)} raters: each needs the same number, at least 2; "
             "krippendorff_alpha takes missing ratings"
         )
@@ -151,14 +151,14 @@ def krippendorff_alpha(ratings: Sequence[Sequence[Hashable]], level: Level) -> f
 
     Raises:
         TooFewCases: No case has two ratings, or all ratings are the same.
-        ValueError: Rows of unequal length, an unknown level, or ratings that are no numbers where numbers are needed.
+        OptionInvalid: Rows of unequal length, an unknown level, or ratings that are no numbers where they have to be.
 
     Source: Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", equations of sections C and D.
     """
     if level not in ("nominal", "ordinal", "interval", "ratio"):
-        raise ValueError(f"level={level!r}: give nominal, ordinal, interval or ratio")
+        raise OptionInvalid(f"level={level!r}: give nominal, ordinal, interval or ratio")
     if len({len(row) for row in ratings}) > 1:
-        raise ValueError("raters have different numbers of cases: put None where a rater gave no rating")
+        raise OptionInvalid("raters have different numbers of cases: put None where a rater gave no rating")
     cases = [[value for value in case if not _missing(value)] for case in zip(*ratings, strict=True)]
     paired = [case for case in cases if len(case) > 1]
     if level != "nominal":
@@ -217,9 +217,9 @@ def _missing(value: Hashable) -> bool:
 def _check_numbers(values: Sequence[Hashable], level: Level) -> None:
     for value in values:
         if not isinstance(value, Real) or math.isinf(value):
-            raise ValueError(f"rating {value!r} has no {level} meaning: give finite numbers, or level='nominal'")
+            raise OptionInvalid(f"rating {value!r} has no {level} meaning: give finite numbers, or level='nominal'")
         if level == "ratio" and value < 0:
-            raise ValueError(f"rating {value!r} is below the zero of a ratio scale: use level='interval'")
+            raise OptionInvalid(f"rating {value!r} is below the zero of a ratio scale: use level='interval'")
 
 
 def _counts(table: Sequence[Sequence[float]], name: str) -> list[list[int]]:

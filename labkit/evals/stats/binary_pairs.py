@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from labkit.errors import OptionInvalid
 from labkit.evals.stats.arguments import as_count, check_part, two_sided_z
 from labkit.evals.stats.interval import Interval
 from labkit.evals.stats.rates import wilson
@@ -31,7 +32,7 @@ def mcnemar_exact(regressed: float, improved: float) -> float:
     At 5% it takes at least six discordant cases, all one way: five give p = .0625.
 
     Raises:
-        ValueError: A count that is not whole or is below 0.
+        OptionInvalid: A count that is not whole or is below 0.
 
     Source: McNemar (1947), Psychometrika 12; the exact form is a binomial test with probability 1/2.
     """
@@ -43,7 +44,7 @@ def mcnemar_mid_p(regressed: float, improved: float) -> float:
     """Give the mid-p version of ``mcnemar_exact``: less conservative, not guaranteed to hold its level.
 
     Raises:
-        ValueError: A count that is not whole or is below 0.
+        OptionInvalid: A count that is not whole or is below 0.
 
     Source: Fagerland, Lydersen and Laake (2013), "The McNemar test for binary matched-pairs data", BMC MRM 13.
     """
@@ -63,7 +64,7 @@ def mcnemar_chi2(regressed: float, improved: float, correction: bool = True) -> 
         correction: Edwards' continuity correction: 1 off the absolute difference.
 
     Raises:
-        ValueError: A count that is not whole or is below 0.
+        OptionInvalid: A count that is not whole or is below 0.
 
     Source: McNemar (1947), Psychometrika 12; Edwards (1948), Psychometrika 13.
     """
@@ -91,7 +92,7 @@ def tango(improved: float, regressed: float, n: float, confidence: float = 0.95)
 
     Raises:
         TooFewCases: n is 0.
-        ValueError: A count below 0, more discordant cases than cases, or *confidence* not inside (0, 1).
+        OptionInvalid: A count below 0, more discordant cases than cases, or *confidence* not inside (0, 1).
 
     Source: Tango (1998), "Equivalence test and confidence interval for the difference in proportions for the
     paired-sample design", Statistics in Medicine 17, equations 5 and 7.
@@ -129,14 +130,14 @@ def newcombe(both: float, improved: float, regressed: float, neither: float, con
 
     Raises:
         TooFewCases: No cases at all.
-        ValueError: A count below 0, or *confidence* not inside (0, 1).
+        OptionInvalid: A count below 0, or *confidence* not inside (0, 1).
 
     Source: Newcombe (1998), "Improved confidence intervals for the difference between binomial proportions based on
     paired data", Statistics in Medicine 17, method 10.
     """
     for name, count in {"both": both, "improved": improved, "regressed": regressed, "neither": neither}.items():
         if not 0 <= count < math.inf:
-            raise ValueError(f"{name}={count!r} is not a count: give a number of 0 or more")
+            raise OptionInvalid(f"{name}={count!r} is not a count: give a number of 0 or more")
     n = both + improved + regressed + neither
     new, old = wilson(both + improved, n, confidence), wilson(both + regressed, n, confidence)
     at_new, at_old = (both + improved) / n, (both + regressed) / n
@@ -178,13 +179,13 @@ def non_inferiority(
 
     Raises:
         TooFewCases: n is 0.
-        ValueError: A margin outside [0, 1), or what ``tango`` refuses.
+        OptionInvalid: A margin outside [0, 1), or what ``tango`` refuses.
 
     Source: Piaggio et al. (2012), "Reporting of Noninferiority and Equivalence Randomized Trials", JAMA 308; the
     interval as in ``tango``.
     """
     if not 0 <= margin < 1:
-        raise ValueError(f"margin={margin!r}: give a share from 0 to below 1; 0.02 accepts a loss of two points")
+        raise OptionInvalid(f"margin={margin!r}: give a share from 0 to below 1; 0.02 accepts a loss of two points")
     interval = tango(improved, regressed, n, confidence)
     verdict: Verdict = "pass" if interval.low > -margin else "fail" if interval.high < -margin else "inconclusive"
     return NonInferiority(verdict=verdict, difference=(improved - regressed) / n, interval=interval, margin=margin)
@@ -229,5 +230,5 @@ def _add_squares(x: float, y: float, phi: float) -> float:
 
 def _check_pairs(improved: float, regressed: float, n: float) -> None:
     if improved < 0 or regressed < 0:
-        raise ValueError(f"improved={improved!r}, regressed={regressed!r}: counts of cases are 0 or more")
+        raise OptionInvalid(f"improved={improved!r}, regressed={regressed!r}: counts of cases are 0 or more")
     check_part(improved + regressed, n, "improved + regressed")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from labkit.errors import TooFewCases
+from labkit.errors import OptionInvalid, TooFewCases
 from labkit.evals.stats.arguments import as_count
 
 __all__ = ["Drift", "DriftPoint", "ewma_chart"]
@@ -84,7 +84,7 @@ def ewma_chart(
 
     Raises:
         TooFewCases: Fewer than two runs, or fewer than one with a target.
-        ValueError: Lengths differ, a run has no case or more passed than it has, or *weight* or *width* or *target*
+        OptionInvalid: Lengths differ, a run has no case or more passed than it has, or *weight* or *width* or *target*
             cannot be.
 
     Source: Roberts (1959), "Control Chart Tests Based on Geometric Moving Averages", Technometrics 1; the choice of
@@ -95,15 +95,19 @@ def ewma_chart(
     histories of 30 steady runs, at rates from 0.5 to 0.9999, at most 4 in 100 ever left the limits.
     """
     if len(passed) != len(n):
-        raise ValueError(f"{len(passed)} counts of passed cases for {len(n)} runs: give one each")
+        raise OptionInvalid(f"{len(passed)} counts of passed cases for {len(n)} runs: give one each")
     counts = [
         (as_count(x, f"passed[{i}]"), as_count(m, f"n[{i}]")) for i, (x, m) in enumerate(zip(passed, n, strict=True))
     ]
     for run, (x, m) in enumerate(counts):
         if m < 1 or x > m:
-            raise ValueError(f"run {run} has {x} passed of {m}: give at least one case, and no more passed than cases")
+            raise OptionInvalid(
+                f"run {run} has {x} passed of {m}: give at least one case, and no more passed than cases"
+            )
     if not 0 < weight <= 1 or not 0 < width < math.inf or (target is not None and not 0 <= target <= 1):
-        raise ValueError(f"weight={weight} in (0, 1], width={width} above 0 and target={target} in [0, 1] are wanted")
+        raise OptionInvalid(
+            f"weight={weight} in (0, 1], width={width} above 0 and target={target} in [0, 1] are wanted"
+        )
     if len(counts) < (2 if target is None else 1):
         raise TooFewCases(f"{len(counts)} runs show no drift: it takes a rate to expect, of a run or given, and a run")
     reference = 0 if target is not None else min(_MOST_REFERENCE, len(counts) // 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
+from labkit.errors import OptionInvalid
 from labkit.evals.stats.arguments import as_numbers
 
 __all__ = ["benjamini_hochberg", "bonferroni", "holm"]
@@ -20,7 +21,7 @@ def holm(ps: Sequence[float]) -> list[float]:
         In the order given, each at least as large as its own; at most 1. Empty for none.
 
     Raises:
-        ValueError: A p-value outside [0, 1].
+        OptionInvalid: A p-value outside [0, 1].
 
     Source: Holm (1979), "A Simple Sequentially Rejective Multiple Test Procedure", Scand J Statistics 6.
     """
@@ -36,7 +37,7 @@ def benjamini_hochberg(ps: Sequence[float]) -> list[float]:
         In the order given, each at least as large as its own; at most 1. Empty for none.
 
     Raises:
-        ValueError: A p-value outside [0, 1].
+        OptionInvalid: A p-value outside [0, 1].
 
     Source: Benjamini and Hochberg (1995), "Controlling the False Discovery Rate", JRSS B 57.
     """
@@ -52,7 +53,7 @@ def bonferroni(ps: Sequence[float]) -> list[float]:
         In the order given, at most 1. Empty for none.
 
     Raises:
-        ValueError: A p-value outside [0, 1].
+        OptionInvalid: A p-value outside [0, 1].
 
     Source: Dunn (1961), "Multiple Comparisons among Means", JASA 56.
     """
@@ -63,7 +64,7 @@ def _checked(ps: Sequence[float]) -> list[float]:
     numbers = as_numbers(ps, "ps")
     for position, p in enumerate(numbers):
         if not 0 <= p <= 1:
-            raise ValueError(f"ps[{position}]={p!r} is not a p-value: give numbers from 0 to 1")
+            raise OptionInvalid(f"ps[{position}]={p!r} is not a p-value: give numbers from 0 to 1")
     return numbers
 
 

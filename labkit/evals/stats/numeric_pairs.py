@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from labkit.errors import TooFewCases
+from labkit.errors import OptionInvalid, TooFewCases
 from labkit.evals.stats.arguments import as_numbers, check_share
 from labkit.evals.stats.interval import Interval
 from labkit.extras import needs
@@ -59,7 +59,7 @@ def paired_t(
     Raises:
         TooFewCases: Fewer than two cases or clusters, or every difference is the same and not 0, so that no spread can
             be estimated.
-        ValueError: Lengths differ, or a score is missing or not finite.
+        OptionInvalid: Lengths differ, or a score is missing or not finite.
 
     Source: Miller (2024), "Adding Error Bars to Evals", arXiv 2411.00640, sections 2.2 and 4.2; the small-sample factor
     C / (C - 1) as in Cameron and Miller (2015), "A Practitioner's Guide to Cluster-Robust Inference".
@@ -67,7 +67,7 @@ def paired_t(
     before, after = as_numbers(a, "a"), as_numbers(b, "b")
     check_share(confidence, "confidence")
     if len(before) != len(after):
-        raise ValueError(f"a has {len(before)} scores and b has {len(after)}: pair them by case, one score a side")
+        raise OptionInvalid(f"a has {len(before)} scores and b has {len(after)}: pair them by case, one score a side")
     # Means of the same repeats in another order differ in their last bit; a t test would find that significant.
     differences = [0.0 if math.isclose(x, y, rel_tol=1e-14) else y - x for x, y in zip(before, after, strict=True)]
     mean, se, df = _mean(differences) if clusters is None else _clustered_mean(differences, clusters)
@@ -99,7 +99,7 @@ def clustered_se(values: Sequence[float], clusters: Sequence[Hashable]) -> float
 
     Raises:
         TooFewCases: Fewer than two clusters: nothing shows how clusters differ.
-        ValueError: Lengths differ, or a value is missing or not finite.
+        OptionInvalid: Lengths differ, or a value is missing or not finite.
 
     Source: as ``paired_t``.
     """
@@ -120,7 +120,7 @@ def _clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> tu
     """Mean, standard error, degrees of freedom."""
     n = len(values)
     if len(clusters) != n:
-        raise ValueError(f"{n} values but {len(clusters)} cluster labels: give one label per case")
+        raise OptionInvalid(f"{n} values but {len(clusters)} cluster labels: give one label per case")
     count = len(set(clusters))
     if count < 2:
         what = "cases" if n < 2 else "clusters"

@@ -20,7 +20,7 @@ def e_value(improved: float, regressed: float) -> float:
         From just above 0; 1 before the first discordant case. Cut to the largest float, which is still valid.
 
     Raises:
-        ValueError: A count that is not whole or is below 0.
+        OptionInvalid: A count that is not whole or is below 0.
 
     Source: Ville (1939); the uniform mixture of binomials against 1/2, 2^n / ((n + 1) C(n, improved)), as in Ramdas et
     al. (2023), "Game-theoretic statistics and safe anytime-valid inference", Statistical Science 38.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from labkit.errors import TooFewCases
+from labkit.errors import OptionInvalid, TooFewCases
 from labkit.evals.stats.arguments import as_numbers
 from labkit.extras import needs
 
@@ -28,13 +28,13 @@ def sign_flip(differences: Sequence[float], *, flips: int = 10_000, seed: int = 
 
     Raises:
         TooFewCases: No differences.
-        ValueError: A difference is missing or not finite, or *flips* is below 1.
+        OptionInvalid: A difference is missing or not finite, or *flips* is below 1.
 
     Source: Fisher (1935), "The Design of Experiments", section 21; the + 1 as in Phipson and Smyth (2010),
     "Permutation P-values Should Never Be Zero".
     """
     if flips < 1:
-        raise ValueError(f"flips={flips}: give at least 1, better 10,000")
+        raise OptionInvalid(f"flips={flips}: give at least 1, better 10,000")
     numbers = as_numbers(differences, "differences")
     if not numbers:
         raise TooFewCases("no differences to test: give at least one case")
@@ -77,7 +77,7 @@ def wilcoxon(
 
     Raises:
         TooFewCases: No differences.
-        ValueError: A difference is missing or not finite.
+        OptionInvalid: A difference is missing or not finite.
 
     Source: Wilcoxon (1945), "Individual Comparisons by Ranking Methods", Biometrics Bulletin 1; computed by scipy.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from labkit.errors import TooFewCases
+from labkit.errors import OptionInvalid, TooFewCases
 from labkit.evals.stats.arguments import check_part, check_share, two_sided_z
 from labkit.extras import needs
 
@@ -28,13 +28,13 @@ def cases_needed(improved: float, regressed: float, n: float, power: float = 0.8
 
     Raises:
         TooFewCases: n is 0, or the pilot has no difference: no number of cases settles a difference of nothing.
-        ValueError: More discordant cases than cases, or a *power* or *alpha* that is no level.
+        OptionInvalid: More discordant cases than cases, or a *power* or *alpha* that is no level.
 
     Source: Connor (1987), "Sample size for testing differences in proportions for the paired-sample design",
     Biometrics 43; a pilot's difference is itself uncertain, so take the number as an order of magnitude.
     """
     if improved < 0 or regressed < 0:
-        raise ValueError(f"improved={improved!r}, regressed={regressed!r}: counts of cases are 0 or more")
+        raise OptionInvalid(f"improved={improved!r}, regressed={regressed!r}: counts of cases are 0 or more")
     check_part(improved + regressed, n, "improved + regressed")
     z_alpha, z_beta = _quantiles(power, alpha)
     if improved == regressed:
@@ -65,18 +65,20 @@ def cases_needed_numeric(
         Cases, not rounded.
 
     Raises:
-        ValueError: *delta* is 0 or not finite, *variance* is not above 0, or a *power* or *alpha* that is no level.
+        OptionInvalid: *delta* is 0 or not finite, *variance* is not above 0, or a *power* or *alpha* that is no level.
 
     Source: Miller (2024), "Adding Error Bars to Evals", arXiv 2411.00640, section 5; exact: Cohen (1988),
     "Statistical Power Analysis for the Behavioral Sciences", chapter 2.
     """
     z_alpha, z_beta = _quantiles(power, alpha)
     if not 0 < abs(delta) < math.inf:
-        raise ValueError(
+        raise OptionInvalid(
             f"delta={delta!r}: no number of cases shows a difference of nothing; name the smallest you need"
         )
     if not 0 < variance < math.inf:
-        raise ValueError(f"variance={variance!r}: give the variance of a case's difference, above 0, from a pilot run")
+        raise OptionInvalid(
+            f"variance={variance!r}: give the variance of a case's difference, above 0, from a pilot run"
+        )
     by_normal = (z_alpha + z_beta) ** 2 * variance / delta**2
     return _by_noncentral_t(abs(delta) / math.sqrt(variance), power, alpha, by_normal) if exact else by_normal
 
@@ -104,7 +106,7 @@ def minimum_detectable_effect(
 
     Raises:
         TooFewCases: n is 0.
-        ValueError: A variance below 0, *repeats* below 1, or a *power* or *alpha* that is no level.
+        OptionInvalid: A variance below 0, *repeats* below 1, or a *power* or *alpha* that is no level.
 
     Source: Miller (2024), "Adding Error Bars to Evals", arXiv 2411.00640, section 5.
     """
@@ -112,10 +114,10 @@ def minimum_detectable_effect(
     if n == 0:
         raise TooFewCases("no cases detect nothing: give at least one")
     if not (0 < n < math.inf and repeats >= 1):
-        raise ValueError(f"n={n!r}, repeats={repeats!r}: give at least one case and one repeat")
+        raise OptionInvalid(f"n={n!r}, repeats={repeats!r}: give at least one case and one repeat")
     for name, variance in {"between_variance": between_variance, "within_variance": within_variance}.items():
         if not 0 <= variance < math.inf:
-            raise ValueError(f"{name}={variance!r}: a variance is 0 or more")
+            raise OptionInvalid(f"{name}={variance!r}: a variance is 0 or more")
     return (z_alpha + z_beta) * math.sqrt((between_variance + 2 * within_variance / repeats) / n)
 
 
@@ -124,7 +126,7 @@ def _quantiles(power: float, alpha: float) -> tuple[float, float]:
     check_share(alpha, "alpha")
     check_share(power, "power")
     if power <= alpha:
-        raise ValueError(
+        raise OptionInvalid(
             f"power={power!r} is not above alpha={alpha!r}: a test that blind needs no cases; 0.8 is usual"
         )
     return two_sided_z(1 - alpha), NormalDist().inv_cdf(power)

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from labkit.errors import TooFewCases
+from labkit.errors import OptionInvalid, TooFewCases
 from labkit.evals.stats.arguments import as_count, check_share
 from labkit.evals.stats.interval import Interval
 from labkit.extras import needs
@@ -28,13 +28,13 @@ def quantile_interval(values: Sequence[float], q: float, confidence: float = 0.9
 
     Raises:
         TooFewCases: Neither end can be given.
-        ValueError: A value is nan, or *q* or *confidence* is not inside (0, 1).
+        OptionInvalid: A value is nan, or *q* or *confidence* is not inside (0, 1).
 
     Source: Conover (1999), "Practical Nonparametric Statistics", 3rd edition, section 3.2; ranks as ``quantile_ranks``.
     """
     for position, value in enumerate(values):
         if value is None or math.isnan(value):
-            raise ValueError(f"values[{position}] is {value!r}: leave out what was not measured")
+            raise OptionInvalid(f"values[{position}] is {value!r}: leave out what was not measured")
     low, high = quantile_ranks(len(values), q, confidence)
     ordered = sorted(values)
     return Interval(
@@ -51,7 +51,7 @@ def quantile_ranks(n: int, q: float, confidence: float = 0.95) -> tuple[int | No
 
     Raises:
         TooFewCases: Neither side can be had for half.
-        ValueError: *q* or *confidence* is not inside (0, 1).
+        OptionInvalid: *q* or *confidence* is not inside (0, 1).
 
     Source: Conover (1999), section 3.2: P(X_(r) <= quantile <= X_(s)) >= P(r <= Binomial(n, q) <= s - 1).
     """
@@ -83,14 +83,14 @@ def quantile_coverage(n: int, q: float, low: int | None, high: int | None) -> fl
         high: Rank of the upper end; None for no upper end.
 
     Raises:
-        ValueError: Ranks that are not 1 <= low < high <= n, or *q* not inside (0, 1).
+        OptionInvalid: Ranks that are not 1 <= low < high <= n, or *q* not inside (0, 1).
 
     Source: as ``quantile_ranks``; exact for continuous values, a lower limit with ties.
     """
     check_share(q, "q")
     first, last = (0 if low is None else low), (n + 1 if high is None else high)
     if low == 0 or high == n + 1 or not 0 <= first < last <= n + 1:
-        raise ValueError(f"ranks {low!r} and {high!r} of {n} values: give 1 <= low < high <= n, None for no end")
+        raise OptionInvalid(f"ranks {low!r} and {high!r} of {n} values: give 1 <= low < high <= n, None for no end")
     with needs("scipy", "an interval of a percentile"):
         from scipy.special import bdtr, bdtrc
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from labkit.errors import OptionInvalid
 from labkit.evals.stats.arguments import check_part, check_share, two_sided_z
 from labkit.evals.stats.interval import Interval
 from labkit.extras import needs
@@ -24,7 +25,7 @@ def wilson(passed: float, n: float, confidence: float = 0.95) -> Interval:
 
     Raises:
         TooFewCases: n is 0.
-        ValueError: *passed* is not from 0 to n, or *confidence* not inside (0, 1).
+        OptionInvalid: *passed* is not from 0 to n, or *confidence* not inside (0, 1).
 
     Source: Wilson (1927), "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22.
     """
@@ -53,7 +54,7 @@ def clopper_pearson(passed: float, n: float, confidence: float = 0.95) -> Interv
 
     Raises:
         TooFewCases: n is 0.
-        ValueError: *passed* is not from 0 to n, or *confidence* not inside (0, 1).
+        OptionInvalid: *passed* is not from 0 to n, or *confidence* not inside (0, 1).
 
     Source: Clopper and Pearson (1934), "The Use of Confidence or Fiducial Limits", Biometrika 26.
     """
@@ -75,12 +76,12 @@ def rate_se(rate: float, n: float) -> float:
 
     Raises:
         TooFewCases: n is 0.
-        ValueError: *rate* is not from 0 to 1.
+        OptionInvalid: *rate* is not from 0 to 1.
 
     Source: Miller (2024), "Adding Error Bars to Evals", arXiv 2411.00640, section 2.
     """
     if not 0 <= rate <= 1:
-        raise ValueError(f"rate={rate!r}: give a share from 0 to 1")
+        raise OptionInvalid(f"rate={rate!r}: give a share from 0 to 1")
     check_part(rate * n, n, "rate * n")
     return math.sqrt(rate * (1 - rate) / n)
 
@@ -94,14 +95,14 @@ def difference_se(se_a: float, se_b: float, correlation: float = 0.0) -> float:
         correlation: Of the scores over the same cases, in [-1, 1]; 0 for runs over different cases.
 
     Raises:
-        ValueError: A standard error below 0, or a correlation outside [-1, 1].
+        OptionInvalid: A standard error below 0, or a correlation outside [-1, 1].
 
     Source: Miller (2024), "Adding Error Bars to Evals", arXiv 2411.00640, section 4.
     """
     if not (0 <= se_a < math.inf and 0 <= se_b < math.inf):
-        raise ValueError(f"standard errors {se_a!r} and {se_b!r}: give two finite numbers of 0 or more")
+        raise OptionInvalid(f"standard errors {se_a!r} and {se_b!r}: give two finite numbers of 0 or more")
     if not -1 <= correlation <= 1:
-        raise ValueError(f"correlation={correlation!r}: give a number from -1 to 1, 0 for independent runs")
+        raise OptionInvalid(f"correlation={correlation!r}: give a number from -1 to 1, 0 for independent runs")
     return math.sqrt(max(0.0, se_a**2 + se_b**2 - 2 * correlation * se_a * se_b))
 
 
@@ -117,16 +118,16 @@ def rogan_gladen(observed: float, sensitivity: float, specificity: float) -> flo
         A share, cut to [0, 1]: fewer passes than the judge's false alarms alone would give means 0.
 
     Raises:
-        ValueError: A share outside [0, 1], or a judge no better than a coin (sensitivity + specificity <= 1).
+        OptionInvalid: A share outside [0, 1], or a judge no better than a coin (sensitivity + specificity <= 1).
 
     Source: Rogan and Gladen (1978), "Estimating prevalence from the results of a screening test", Am J Epidemiol 107.
     """
     for name, value in {"observed": observed, "sensitivity": sensitivity, "specificity": specificity}.items():
         if not 0 <= value <= 1:
-            raise ValueError(f"{name}={value!r}: give a share from 0 to 1")
+            raise OptionInvalid(f"{name}={value!r}: give a share from 0 to 1")
     skill = sensitivity + specificity - 1
     if skill <= 0:
-        raise ValueError(
+        raise OptionInvalid(
             f"a judge with sensitivity {sensitivity:g} and specificity {specificity:g} tells good from bad no better "
             "than a coin, so its rate cannot be corrected: mend the judge's prompt and calibrate it again"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from labkit.errors import TooFewCases
+from labkit.errors import OptionInvalid, TooFewCases
 from labkit.evals.stats.arguments import as_count
 
 __all__ = ["pass_at_k", "pass_hat_k"]
@@ -23,7 +23,7 @@ def pass_at_k(n: float, c: float, k: float) -> float:
 
     Raises:
         TooFewCases: k is more than n: not enough tries were made.
-        ValueError: A number that is not whole, c above n, or k below 1.
+        OptionInvalid: A number that is not whole, c above n, or k below 1.
 
     Source: Chen et al. (2021), "Evaluating Large Language Models Trained on Code", arXiv 2107.03374, equation 1.
     """
@@ -45,9 +45,9 @@ def pass_hat_k(n: float, c: float, k: float) -> float:
 def _checked(n: float, c: float, k: float) -> tuple[int, int, int]:
     n, c, k = as_count(n, "n"), as_count(c, "c"), as_count(k, "k")
     if c > n:
-        raise ValueError(f"c={c} passes of n={n} tries is not possible: give c <= n")
+        raise OptionInvalid(f"c={c} passes of n={n} tries is not possible: give c <= n")
     if k < 1:
-        raise ValueError(f"k={k}: give at least one try")
+        raise OptionInvalid(f"k={k}: give at least one try")
     if k > n:
         raise TooFewCases(f"k={k} tries cannot be estimated from n={n}: repeat each case at least {k} times")
     return n, c, k
