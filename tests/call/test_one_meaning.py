@@ -157,7 +157,9 @@ def test_a_refusal_is_asked_again_as_an_answer_without_json(output: Any):
     assert_refused(REFUSAL, output, "parse")
 
 
-@pytest.mark.parametrize("output", [*TEXTUAL[:-2], str, Literal["", "a"], Annotated[str, Field(max_length=9)]], ids=str)
+@pytest.mark.parametrize(
+    "output", [*TEXTUAL[:-2], str, Literal["a", "b"], Annotated[str, Field(max_length=9)]], ids=str
+)
 @pytest.mark.parametrize("said", ["", " \n\t"])
 def test_nothing_is_no_answer(output: Any, said: str):
     """Neither "" nor a list of ""; a provider that says nothing has not answered."""
@@ -165,7 +167,8 @@ def test_nothing_is_no_answer(output: Any, said: str):
 
 
 def test_nothing_is_an_answer_where_the_type_says_so():
-    """``str | None``, or a text of which somebody wrote that it may have no characters."""
+    """``str | None``, a label of no characters, or a text of which somebody wrote that it may have none."""
+    assert answer("", Literal["", "a"]).value == ""
     assert answer("", str | None).source == "model" and answer("", str | None).value is None
     assert answer("", Annotated[str, Field(min_length=0)]).value == ""
 
