@@ -104,7 +104,7 @@ TEXTS = (
 )  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(schema=ROOTS, text=TEXTS)
 def test_any_schema_and_any_text_give_a_value_or_an_error(schema: Any, text: str):
     """Never another exception, at any level, whole or while it is streamed: whoever wrote the schema."""
@@ -120,7 +120,7 @@ def test_any_schema_and_any_text_give_a_value_or_an_error(schema: Any, text: str
             reader.feed(char)
 
 
-@settings(max_examples=900, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(schema=ROOTS, value=VALUES)
 def test_strict_reading_gives_every_value_that_the_schema_allows(schema: Any, value: Any):
     """As the reference validator for Python sees it; the other levels leave out members without a name, at most."""
@@ -133,7 +133,7 @@ def test_strict_reading_gives_every_value_that_the_schema_allows(schema: Any, va
             assert _is_kept(read(text, schema, level).value, value)
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(schema=ROOTS, value=VALUES)
 def test_what_a_schema_forbids_is_not_read_strictly(schema: Any, value: Any):
     """Strict means the schema too."""
