@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 from pydantic_core import SchemaValidator, core_schema
 
-__all__ = ["Revalidator", "differences", "equal"]
+__all__ = ["Revalidator", "differences", "equal", "excluded_in"]
 
 # What stands beside schemas in a core schema and may look like one.
 _NO_SCHEMAS = frozenset({"serialization", "metadata", "default", "expected", "config", "cls"})
@@ -125,6 +125,19 @@ def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
             yield place
     if not is_within:
         yield path
+
+
+def excluded_in(value: Any, path: str = "") -> list[str]:
+    """Give the places, by dotted path, of what the types in *value* exclude from a dump."""
+    parts = _parts(value)
+    if not parts:
+        return []
+    fields = type(value).model_fields if isinstance(value, pydantic.BaseModel) else {}
+    found: list[str] = []
+    for name, part in parts.items():
+        where = f"{path}.{name}" if path else str(name)
+        found += [where] if name in fields and fields[name].exclude else excluded_in(part, where)
+    return found
 
 
 def _parts(value: Any) -> Mapping[Any, Any] | None:
