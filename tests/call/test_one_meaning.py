@@ -362,6 +362,20 @@ def test_objects_in_a_row_are_the_items_of_a_list():
     assert_refused('First {"n": 1}. On second thought {"n": 2}', list[Item], "schema")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"other": ["x"], "tags": "a" "b": c',
+        '{other: ["x"], tags: {{',
+        '{"tags": "["a", "b"]", "n": }',
+        '{"a": {"tags": ["x"]}, b: ["',
+    ],
+)
+def test_a_member_of_something_broken_is_not_the_answer(said: str):
+    """What stands after a name is its value, and nobody knows what the rest would have said."""
+    assert answer(said, Tags).source == "error"
+
+
 def test_a_text_of_several_things_is_not_one_item():
     """ "a, b" may be two."""
     assert_refused('{"tags": "a, b"}', Tags, "schema")

@@ -363,3 +363,12 @@ def test_a_fix_of_what_is_never_shown_is_recorded_without_it():
 
     assert result.unwrap().password.get_secret_value() == "other"
     assert [(r.kind, r.path, r.before, r.after) for r in result.repairs] == [("rule", "password", None, None)]
+
+
+@pytest.mark.parametrize("output", [Computed, Served, Named, Both, Excluded, Secret, Written, Rounded])
+def test_a_stream_takes_back_nothing_for_how_its_type_is_dumped(output: Any):
+    """What was shown under the names that the model was asked for stands in the value."""
+    *partials, final = call(json.dumps(KINDS[output][0]), output).stream(text="hello")
+
+    assert final.result.ok
+    assert all(isinstance(event, lk.Partial) for event in partials)
