@@ -251,6 +251,22 @@ def test_a_cache_gives_back_the_value_or_is_refused_when_the_call_is_defined(
     assert any("was not kept" in note.message for note in second.notes) == (field is not None)
 
 
+def test_a_cache_is_refused_also_where_no_example_of_the_type_can_be_made(tmp_path: Path):
+    """A validator that takes only what nobody could guess hides no secret."""
+
+    def guessed(said: str) -> str:
+        if said != "sesame":
+            raise ValueError("not the word")
+        return said
+
+    class Guarded(BaseModel):
+        word: Annotated[str, AfterValidator(guessed)]
+        parts: list[Inner]
+
+    with pytest.raises(lk.CallInvalid, match="secret.* is left out"):
+        call("{}", Guarded, policy={"cache": lk.Cache(path=str(tmp_path / "kept.db"))})
+
+
 def test_what_is_stale_is_the_value_that_was_kept(tmp_path: Path):
     """By field name, whatever the model calls it."""
     policy = {"cache": lk.Cache(path=str(tmp_path / "kept.db"), ttl_s=0.0)}
