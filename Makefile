@@ -65,6 +65,7 @@ bench: setup
 	$(BIN)/python benchmarks/cancellation.py
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/reading_speed.py
+	$(BIN)/python benchmarks/reading_corpus.py
 	$(BIN)/python benchmarks/guards_speed.py
 	$(BIN)/python benchmarks/stats_false_positives.py
 	$(BIN)/python benchmarks/evaluation.py

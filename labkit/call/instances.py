@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 import pydantic
-from pydantic_core import SchemaValidator, core_schema
+from pydantic_core import SchemaValidator, core_schema, to_jsonable_python
 
-__all__ = ["Revalidator", "differences", "equal"]
+__all__ = ["Revalidator", "as_said", "differences", "equal", "excluded_in"]
 
 # What stands beside schemas in a core schema and may look like one.
 _NO_SCHEMAS = frozenset({"serialization", "metadata", "default", "expected", "config", "cls"})
@@ -123,8 +123,40 @@ def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
         for place in differences(part, others[name], f"{path}.{name}" if path else str(name)):
             is_within = True
             yield place
-    if not is_within:
+    if not is_within and not isinstance(one, pydantic.BaseModel):  # what is private to a model is no field
         yield path
+
+
+def as_said(value: Any) -> Any:
+    """Give *value* as JSON data under the names that a model is asked for, whatever it would be dumped as."""
+    if isinstance(value, pydantic.RootModel):
+        return as_said(value.root)
+    if isinstance(value, pydantic.BaseModel):
+        fields = type(value).model_fields
+        return {_name_of(fields.get(name), name): as_said(part) for name, part in value}
+    parts = _parts(value)
+    if parts is None:
+        return to_jsonable_python(value, fallback=repr)
+    said = {name: as_said(part) for name, part in parts.items()}
+    return list(said.values()) if isinstance(value, (list, tuple)) else said
+
+
+def _name_of(field: Any, name: str) -> str:
+    alias = None if field is None else field.validation_alias or field.alias
+    return alias if isinstance(alias, str) else name
+
+
+def excluded_in(value: Any, path: str = "") -> list[str]:
+    """Give the places, by dotted path, of what the types in *value* exclude from a dump."""
+    parts = _parts(value)
+    if not parts:
+        return []
+    fields = type(value).model_fields if isinstance(value, pydantic.BaseModel) else {}
+    found: list[str] = []
+    for name, part in parts.items():
+        where = f"{path}.{name}" if path else str(name)
+        found += [where] if name in fields and fields[name].exclude else excluded_in(part, where)
+    return found
 
 
 def _parts(value: Any) -> Mapping[Any, Any] | None:

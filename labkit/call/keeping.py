@@ -17,6 +17,7 @@ __all__ = ["UNKEPT", "Keeper"]
 UNKEPT: Any = object()
 """Stands for the form of a value that has none."""
 
+_NO_SCHEMAS = frozenset({"metadata", "serialization", "default", "config"})
 _MOST_DEPTH = 5
 _MOST_SAMPLES = 8
 # One of each, with all that a serializer might leave out: parts of a second, a zone, digits.
@@ -70,6 +71,9 @@ class Keeper:
                     continue
                 self._check(value)
                 break
+        hidden = next(_never_dumped(self._adapter.core_schema, ""), None)  # no example could be made of it
+        if hidden is not None:
+            raise self._cannot(hidden, "it is left out of what the value is dumped as")
 
     def _check(self, value: Any) -> None:
         try:
@@ -92,6 +96,34 @@ class Keeper:
             f"Policy(cache=...) cannot keep {what}: {why}. Take the secret, exclude=True or serializer off the output "
             "type (a field that must not be shown can be marked lk.Sensitive), or give no cache"
         )
+
+
+def _never_dumped(node: Any, path: str) -> Iterator[str]:
+    """Give the fields of a core schema that are secret or excluded, whatever their values."""
+    if isinstance(node, (list, tuple)):
+        for part in node:
+            yield from _never_dumped(part, path)
+    if not isinstance(node, dict):
+        return
+    if node.get("type") == "dataclass-field":
+        path = _within(path, node["name"])
+    if node.get("serialization_exclude") is True or _is_secret(node.get("cls")):
+        yield path
+        return
+    for key, part in node.items():
+        if key == "fields" and isinstance(part, dict):
+            for name, field in part.items():
+                yield from _never_dumped(field, _within(path, name))
+        elif key not in _NO_SCHEMAS:
+            yield from _never_dumped(part, path)
+
+
+def _within(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _is_secret(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, (pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret))
 
 
 class _Sampler:

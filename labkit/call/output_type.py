@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError, to_json, to_jsonable_pytho
 
 from labkit.call.blanks import is_blank
 from labkit.call.inputs import field_errors
-from labkit.call.instances import Revalidator, equal
+from labkit.call.instances import Revalidator, differences, equal
 from labkit.call.keeping import Keeper
 from labkit.call.repairs import Repair, RepairLevel
 from labkit.call.result import FieldError, Reason
@@ -180,10 +180,10 @@ class OutputType:
             if (restored := self._through_dump(value)) is not _NOTHING:
                 return restored
             raise self._failed(error) from error
-        if equal(once, value):
+        if next(differences(once, value), None) is None:
             return value
         try:
-            is_settled = equal(self._again.validate(once), once)
+            is_settled = next(differences(self._again.validate(once), once), None) is None
         except pydantic.ValidationError:
             is_settled = True
         return once if is_settled else value

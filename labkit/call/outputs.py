@@ -213,7 +213,11 @@ def _tried(text: str, candidate: Candidate, schema: Mapping[str, Any] | bool | N
         aligned = Aligned(plain(candidate.value)) if schema is None else align(candidate.value, schema, fills=fills)
     except Fault as fault:
         return _Misfit(candidate, fault)
-    return _Fit(candidate, Aligned(aligned.value, wrapping + aligned.repairs))
+    repairs = aligned.repairs
+    if not candidate.kinds and schema is not None and fault_in(plain(candidate.value), schema) is None:
+        # the whole answer is what the schema says: that this is little is the schema's choice
+        repairs = tuple(each for each in repairs if each.kind != "unrelated")
+    return _Fit(candidate, Aligned(aligned.value, wrapping + repairs))
 
 
 def _as_items(text: str, candidates: list[Candidate], *, is_wanted: bool) -> list[Candidate]:

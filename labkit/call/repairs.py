@@ -16,7 +16,8 @@ class Repair:
     """One change between the model's text and the accepted value.
 
     Args:
-        kind: What was done, a short identifier: "fence", "prose", "syntax", "enum", "number", "list", "rule", ...
+        kind: What was done, a short identifier: "reasoning", "fence", "prose", "syntax", "enum", "number", "list",
+            "default" (null was given for it), "ambiguous", "rule", ...
         path: Dotted place in the value, "" for the whole of it: "items.0.price".
         before: What stood there: JSON data, or an excerpt of the text.
         after: What stands there now.

@@ -6,8 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from labkit.call.reading.candidates import candidates_in
-from labkit.call.reading.json_text import plain
 from labkit.call.redaction import Sensitive, holds_sensitive, redacted, scrubbed, secrets_in
 from labkit.call.result import Result
 
@@ -62,6 +60,10 @@ def secrets_in_text(kind: Any, text: str) -> tuple[str, ...]:
     """
     if not holds_sensitive(kind):
         return ()
+    # Loaded where something is marked: a tenth of what `import labkit` may take.
+    from labkit.call.reading.candidates import candidates_in
+    from labkit.call.reading.json_text import plain
+
     found = [secrets_in(kind, plain(each.value)) for each in candidates_in(text).candidates]
     whole = text.strip()
     quoted = {each for each in (whole, whole[:_EXCERPT_CHARS], text[:_EXCERPT_CHARS]) if each}

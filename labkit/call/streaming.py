@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from labkit.call.instances import as_said
 from labkit.call.output_type import OutputType
 from labkit.call.partial import NOTHING, PartialReader, extends
 from labkit.call.result import Reason, Result
@@ -83,7 +84,7 @@ class Presenter:
 
     def finish(self, result: Result[Any]) -> None:
         """End the stream; what was shown and is not in the result is taken back first."""
-        if self._shown is not NOTHING and not extends(self._output.dump(result.value), self._shown):
+        if self._shown is not NOTHING and not extends(as_said(result.value), self._shown):
             changed = Reason(step="rules", outcome="rule", message="a rule or a repair changed what was shown")
             self.abandon(result.reason or changed)
         self._emit(Final(result=result))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -11,7 +12,8 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from labkit.call.fingerprint import digest
-from labkit.call.result import Result
+from labkit.call.instances import excluded_in
+from labkit.call.result import Note, Result
 from labkit.evals.case import Case
 from labkit.evals.runs import Row
 from labkit.evals.scorers.score import Score
@@ -43,10 +45,11 @@ def planned(case: Case, shown: Case, repeats: int) -> list[PlannedUnit]:
 
 def stored(row: Row, fact: Fact, position: int, requests: int) -> StoredRow:
     """Give the row as a store keeps it; *fact* is the row in brief, *requests* were sent for it."""
+    kept = _saying_what_is_left_out(row.result)
     try:
-        result = _RESULT.dump_json(row.result, fallback=repr, warnings=False).decode()
+        result = _RESULT.dump_json(kept, fallback=repr, warnings=False).decode()
     except (PydanticSerializationError, UnicodeError):
-        result = json.dumps(_RESULT.dump_python(row.result, mode="json", fallback=repr, warnings=False))
+        result = json.dumps(_RESULT.dump_python(kept, mode="json", fallback=repr, warnings=False))
     return StoredRow(
         position=position, status=fact.status, source=fact.source, passed=fact.passed, degraded=fact.degraded,
         schema_valid=fact.schema_valid, elapsed_s=fact.elapsed_s, cost_usd=fact.cost_usd, requests=requests,
@@ -55,6 +58,15 @@ def stored(row: Row, fact: Fact, position: int, requests: int) -> StoredRow:
             scores=json.dumps({name: _fields_of(score) for name, score in row.scores.items()}),
         ),
     )  # fmt: skip
+
+
+def _saying_what_is_left_out(result: Result[Any]) -> Result[Any]:
+    """Note which fields of the value its type keeps out of what it is dumped as: the stored row has them no more."""
+    left_out = excluded_in(result.value)
+    if not left_out:
+        return result
+    said = f"stored without {', '.join(left_out)}, which the output type excludes; scores saw the whole value"
+    return dataclasses.replace(result, notes=(*result.notes, Note(step="record", message=said)))
 
 
 _ABOUT: Mapping[str, type | tuple[type, ...]] = {

@@ -157,7 +157,9 @@ def test_a_refusal_is_asked_again_as_an_answer_without_json(output: Any):
     assert_refused(REFUSAL, output, "parse")
 
 
-@pytest.mark.parametrize("output", [*TEXTUAL[:-2], str, Literal["", "a"], Annotated[str, Field(max_length=9)]], ids=str)
+@pytest.mark.parametrize(
+    "output", [*TEXTUAL[:-2], str, Literal["a", "b"], Annotated[str, Field(max_length=9)]], ids=str
+)
 @pytest.mark.parametrize("said", ["", " \n\t"])
 def test_nothing_is_no_answer(output: Any, said: str):
     """Neither "" nor a list of ""; a provider that says nothing has not answered."""
@@ -165,7 +167,8 @@ def test_nothing_is_no_answer(output: Any, said: str):
 
 
 def test_nothing_is_an_answer_where_the_type_says_so():
-    """``str | None``, or a text of which somebody wrote that it may have no characters."""
+    """``str | None``, a label of no characters, or a text of which somebody wrote that it may have none."""
+    assert answer("", Literal["", "a"]).value == ""
     assert answer("", str | None).source == "model" and answer("", str | None).value is None
     assert answer("", Annotated[str, Field(min_length=0)]).value == ""
 
@@ -357,6 +360,20 @@ def test_objects_in_a_row_are_the_items_of_a_list():
         result = answer(said, list[Item])
         assert (result.value, "list" in kinds(result)) == (items, True), said
     assert_refused('First {"n": 1}. On second thought {"n": 2}', list[Item], "schema")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"other": ["x"], "tags": "a" "b": c',
+        '{other: ["x"], tags: {{',
+        '{"tags": "["a", "b"]", "n": }',
+        '{"a": {"tags": ["x"]}, b: ["',
+    ],
+)
+def test_a_member_of_something_broken_is_not_the_answer(said: str):
+    """What stands after a name is its value, and nobody knows what the rest would have said."""
+    assert answer(said, Tags).source == "error"
 
 
 def test_a_text_of_several_things_is_not_one_item():

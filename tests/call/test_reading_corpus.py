@@ -30,7 +30,7 @@ REFUSED: Any = object()
 
 # How many rows with a value are read as their own project reads them: what is refused more often than this got worse.
 EQUAL = {
-    "baml-sap": (29, 59, 89),
+    "baml-sap": (29, 60, 89),
     "guardrails-strict": (1, 4, 4),
     "instructor-extract (error = strict parse fails)": (1, 6, 6),
     "json_repair": (12, 51, 81),

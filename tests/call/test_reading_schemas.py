@@ -104,7 +104,7 @@ TEXTS = (
 )  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(schema=ROOTS, text=TEXTS)
 def test_any_schema_and_any_text_give_a_value_or_an_error(schema: Any, text: str):
     """Never another exception, at any level, whole or while it is streamed: whoever wrote the schema."""
@@ -120,20 +120,20 @@ def test_any_schema_and_any_text_give_a_value_or_an_error(schema: Any, text: str
             reader.feed(char)
 
 
-@settings(max_examples=900, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(schema=ROOTS, value=VALUES)
 def test_strict_reading_gives_every_value_that_the_schema_allows(schema: Any, value: Any):
-    """As the reference validator for Python sees it; the other levels take such a value as it is, too."""
+    """As the reference validator for Python sees it; the other levels leave out members without a name, at most."""
     assume(_allows(schema, value))
     text = json.dumps(value)
 
     assert read(text, schema, "strict").value == value
     if not (isinstance(schema, dict) and schema.get("type") == "string"):  # there, quotes are part of the text
         for level in ("safe", "aligned"):
-            assert read(text, schema, level).value == value
+            assert _is_kept(read(text, schema, level).value, value)
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(schema=ROOTS, value=VALUES)
 def test_what_a_schema_forbids_is_not_read_strictly(schema: Any, value: Any):
     """Strict means the schema too."""
@@ -153,3 +153,12 @@ def _allows(schema: Any, value: Any) -> bool | None:
         raise
     except BaseException:  # a dozen kinds, down to a panic of its Rust parts where references lead back to themselves
         return None
+
+
+def _is_kept(read_value: Any, value: Any) -> bool:
+    """Whether what was read is *value*, less members that it may do without."""
+    if isinstance(value, dict) and isinstance(read_value, dict):
+        return all(name in value and _is_kept(part, value[name]) for name, part in read_value.items())
+    if isinstance(value, list) and isinstance(read_value, list):
+        return len(value) == len(read_value) and all(map(_is_kept, read_value, value))
+    return bool(read_value == value)

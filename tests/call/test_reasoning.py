@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
 import pytest
@@ -10,7 +10,7 @@ from desk import Ticket
 from pydantic import BaseModel
 
 import labkit as lk
-from labkit.models.server import ModelServer
+from labkit.models.protocol import Chunk, Completion, CompletionRequest
 
 
 class Intent(BaseModel):
@@ -28,10 +28,27 @@ def thinking(said: Any, output: Any = Intent, **changes: Any) -> lk.GuardedCall[
         input=Ticket,
         output=output,
         prompt=lk.Prompt(user="{{ input.text }}"),
-        model=lk.ScriptedModel(said),
+        model=said if hasattr(said, "complete") else lk.ScriptedModel(said),
         policy=policy,
         **changes,
     )
+
+
+class Spelling:
+    """A model that streams one character at a time."""
+
+    name = "scripted/spelling"
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        return Completion(text=self.said, finish_reason="stop", latency_s=0.0, model="m", wire="json_schema")
+
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
+        for char in self.said:
+            yield Chunk(text=char)
+        yield Chunk(completion=await self.complete(request))
 
 
 DRAFT, FENCED, CARD = '{"intent": "cash"}', '```json\n{"intent": "cash"}\n```', '{"intent": "card"}'
@@ -129,22 +146,11 @@ def test_guards_judge_the_answer_and_not_the_thoughts():
 @pytest.mark.parametrize("thoughts", [THOUGHTS["think"], THOUGHTS["attributes and blanks"], THOUGHTS["two blocks"]])
 @pytest.mark.parametrize("output", [str, Code])
 def test_no_partial_shows_a_thought(thoughts: str, output: Any):
-    """While it streams, character by character, over a socket: the first thing that is shown is the answer's."""
+    """While it streams, character by character: the first thing that is shown is the answer's."""
     text = "Your card is on its way, and it should be with you by Friday, as far as we can tell from here."
     said = text if output is str else f'{{"code": "{text}"}}'
 
-    async def watched() -> list[Any]:
-        async with ModelServer(lk.ScriptedModel(thoughts + said)) as server:
-            call = lk.GuardedCall(
-                "think",
-                input=Ticket,
-                output=output,
-                prompt=lk.Prompt(user="{{ input.text }}"),
-                model=lk.Model("openai/m", base_url=server.base_url, api_key="none"),
-            )
-            return [event async for event in call.astream(text="hello")]
-
-    *partials, final = asyncio.run(watched())
+    *partials, final = thinking(Spelling(thoughts + said), output=output).stream(text="hello")
 
     assert isinstance(final, lk.Final) and final.result.ok
     shown = [event.value if output is str else event.value.get("code", "") for event in partials]

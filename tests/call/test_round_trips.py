@@ -251,6 +251,22 @@ def test_a_cache_gives_back_the_value_or_is_refused_when_the_call_is_defined(
     assert any("was not kept" in note.message for note in second.notes) == (field is not None)
 
 
+def test_a_cache_is_refused_also_where_no_example_of_the_type_can_be_made(tmp_path: Path):
+    """A validator that takes only what nobody could guess hides no secret."""
+
+    def guessed(said: str) -> str:
+        if said != "sesame":
+            raise ValueError("not the word")
+        return said
+
+    class Guarded(BaseModel):
+        word: Annotated[str, AfterValidator(guessed)]
+        parts: list[Inner]
+
+    with pytest.raises(lk.CallInvalid, match="secret.* is left out"):
+        call("{}", Guarded, policy={"cache": lk.Cache(path=str(tmp_path / "kept.db"))})
+
+
 def test_what_is_stale_is_the_value_that_was_kept(tmp_path: Path):
     """By field name, whatever the model calls it."""
     policy = {"cache": lk.Cache(path=str(tmp_path / "kept.db"), ttl_s=0.0)}
@@ -363,3 +379,12 @@ def test_a_fix_of_what_is_never_shown_is_recorded_without_it():
 
     assert result.unwrap().password.get_secret_value() == "other"
     assert [(r.kind, r.path, r.before, r.after) for r in result.repairs] == [("rule", "password", None, None)]
+
+
+@pytest.mark.parametrize("output", [Computed, Served, Named, Both, Excluded, Secret, Written, Rounded])
+def test_a_stream_takes_back_nothing_for_how_its_type_is_dumped(output: Any):
+    """What was shown under the names that the model was asked for stands in the value."""
+    *partials, final = call(json.dumps(KINDS[output][0]), output).stream(text="hello")
+
+    assert final.result.ok
+    assert all(isinstance(event, lk.Partial) for event in partials)

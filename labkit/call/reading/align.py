@@ -345,7 +345,8 @@ def _null(value: Any, path: str) -> Aligned:
     if value is None:
         return Aligned(None)
     if isinstance(value, str) and value.strip().casefold() in ("null", "none", "n/a", ""):
-        return _repaired(None, "null", path, value, 4.0)
+        # a lone "none" may be a refusal too
+        return _repaired(None, "plain" if isinstance(value, Plain) else "null", path, value, 4.0)
     raise Fault(path, f"{shown(value)} is not null")
 
 

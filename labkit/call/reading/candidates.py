@@ -20,7 +20,7 @@ _START = re.compile(r"[{\[]")
 _ASIDE = re.compile(r"\[(?:[ xX]|\^?\d{1,3})\]")
 
 # What stands around a value that fell out of another one: a name before it, members after it.
-_NAME_BEFORE = re.compile(r"[\"']\s*:\s*\Z")
+_NAME_BEFORE = re.compile(r"(?:[\"']|\{\s*\w{1,40})\s*:\s*[\"']?\s*\Z")
 _MEMBER_AFTER = re.compile(r"\s*,\s*[\"'][^\"'\n]{0,60}[\"']\s*(?:[:\"'}]|\Z)")
 
 _MOST_TRIES = 500
@@ -157,7 +157,7 @@ class _Scan:
             where = ("prose",)
             if _ASIDE.fullmatch(text, begin, end):
                 where = ("prose", "aside")
-        if _NAME_BEFORE.search(text[max(0, begin - 20) : begin]) or _MEMBER_AFTER.match(text, end):
+        if _NAME_BEFORE.search(text[max(0, begin - 60) : begin]) or _MEMBER_AFTER.match(text, end):
             kinds = tuple(dict.fromkeys((*kinds, "structure")))
         found.append(Candidate(value=value, kinds=(*where, *kinds), start=begin, end=end))
 

@@ -428,6 +428,7 @@ class _Reader:
                 break
             elif mark == "/":
                 if text.startswith("/*", at) or (text.startswith("//", at) and text[at - 1 : at] in (" ", "\t")):
+                    is_odd = True  # a comment, or part of what was said
                     break
                 is_odd = is_odd or (text.startswith("//", at) and text[at - 1 : at] != ":")
                 at += text.startswith("//", at)
