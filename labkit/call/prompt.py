@@ -13,6 +13,7 @@ import jinja2.meta
 import pydantic
 from jinja2 import nodes
 
+from labkit.call.placeholders import warn_of_slips
 from labkit.call.result import Reason
 from labkit.call.steps import StepFailed
 from labkit.call.templates.budget import Budget, TookTooLong, TooMuch
@@ -76,13 +77,15 @@ class Prompt:
         return _made, (self.user, self.system, dict(self.values))
 
     def check(self, input_type: type[pydantic.BaseModel], context_names: frozenset[str]) -> None:
-        """Refuse a template that reads a field or a source that is not there.
+        """Refuse a template that reads a field or a source that is not there; warn of one that never uses the input.
 
         Raises:
             CallInvalid: Naming the template, the name, and what there is.
         """
         for template in self._templates:
             template.check(input_type, context_names)
+        trees = [template.compiled.tree for template in self._templates]
+        warn_of_slips(trees, input_type, sends_itself=holds_media(input_type))
 
     def render(
         self, value: pydantic.BaseModel, context: Mapping[str, Any], budget: Budget | None = None
