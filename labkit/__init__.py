@@ -95,6 +95,10 @@ for _part in ("call", "cache", "records", "evals", "views"):  # a logger's filte
 _GUARDS = {"no_pii": "pii", "no_refusal": "refusal", "no_secrets": "credentials"}
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})  # Tab offers what is loaded later, too
+
+
 def __getattr__(name: str) -> Any:
     if name == "guards":
         return importlib.import_module("labkit.call.guards")

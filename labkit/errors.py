@@ -24,6 +24,8 @@
 
 What Python's own protocols ask for stays Python's: KeyError for a case that is not in a run, IndexError past its end.
 
+``LabkitWarning`` is the category of its warnings.
+
 Operational failures (a provider that is down, an answer that breaks the schema) never raise out of a
 guarded call: they are in ``Result.reason``. No message shows a password of an address, or what a terminal would obey.
 """
@@ -41,6 +43,7 @@ __all__ = [
     "DatasetInvalid",
     "ExportRefused",
     "LabkitError",
+    "LabkitWarning",
     "LoopMisuse",
     "MissingDependency",
     "ModelError",
@@ -89,6 +92,10 @@ class LabkitError(Exception):
     def __init__(self, *said: Any) -> None:
         # what a message quotes is somebody else's: an address with its password, a name with escape sequences
         super().__init__(*(printable(each) if isinstance(each, str) else each for each in said))
+
+
+class LabkitWarning(UserWarning):
+    """Something that works and is hardly meant, such as a prompt that never uses the input."""
 
 
 class CallInvalid(LabkitError):

@@ -64,6 +64,9 @@ _CALLED_ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "schema": ("output",),
     "max_completion_tokens": ("max_tokens",),
     "metrics": ("scorers",),
+    "google": ("gemini",),
+    "claude": ("anthropic",),
+    "gpt": ("openai",),
 }
 _UNKNOWN = inspect.Parameter.empty
 
@@ -163,7 +166,10 @@ def checked_names(error: type[LabkitError] = CallInvalid, *, owner: str | None =
 
         @functools.cache
         def kinds() -> Mapping[str, Any]:
-            return typing.get_type_hints(function, include_extras=True)
+            try:
+                return typing.get_type_hints(function, include_extras=True)
+            except NameError:  # names that only a type checker sees: the mend then names no part
+                return {}
 
         @functools.wraps(function)
         def call(*given: Any, **named: Any) -> Any:

@@ -84,7 +84,9 @@ async def _ask(source: Source, value: Any) -> tuple[Any, Reason | None]:
         async with asyncio.timeout(source.timeout_s) as timer:
             if inspect.iscoroutinefunction(source.ask):
                 return await source.ask(value), None
-            return await asyncio.to_thread(source.ask, value), None
+            answer = await asyncio.to_thread(source.ask, value)
+            # what only looks like a plain function: an object with an async __call__, a lambda around a coroutine
+            return (await answer if inspect.isawaitable(answer) else answer), None
     except TimeoutError as error:
         if timer.expired():
             return None, _failure(source, "timeout", f"no answer in {source.timeout_s:g} s")

@@ -296,7 +296,7 @@ def _check_prices(name: str, policy: Policy, seats: Sequence[Seat]) -> None:
 
 
 def _records(sink: Sink | str | None) -> WriteBehind | None:
-    if inspect.iscoroutinefunction(sink):
+    if inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(getattr(sink, "__call__", None)):  # noqa: B004
         raise CallInvalid(f"sink={shown(sink)} is async, and is called on a thread of its own: write a plain function")
     opened = open_sink(sink) if isinstance(sink, str) else sink or sink_from_environment()
     return None if opened is None else behind(opened)

@@ -13,6 +13,7 @@ import jinja2.meta
 import pydantic
 from jinja2 import nodes
 
+from labkit.call.placeholders import warn_of_slips
 from labkit.call.result import Reason
 from labkit.call.steps import StepFailed
 from labkit.call.templates.budget import Budget, TookTooLong, TooMuch
@@ -84,7 +85,7 @@ class Prompt:
         return _made, (self.user, self.system, dict(self.values), self.history)
 
     def check(self, input_type: type[pydantic.BaseModel], context_names: frozenset[str]) -> None:
-        """Refuse a template that reads a field or a source that is not there.
+        """Refuse a template that reads a field or a source that is not there; warn of one that never uses the input.
 
         Raises:
             CallInvalid: Naming the template, the name, and what there is.
@@ -93,6 +94,9 @@ class Prompt:
             template.check(input_type, context_names)
         if self._history is not None:
             _check("history", self._history.compiled, input_type, context_names)
+        compiled = [template.compiled for template in self._templates]
+        compiled += [self._history.compiled] if self._history is not None else []
+        warn_of_slips([each.tree for each in compiled], input_type, sends_itself=holds_media(input_type))
 
     def render(
         self, value: pydantic.BaseModel, context: Mapping[str, Any], budget: Budget | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -10,12 +10,16 @@ from typing import Any, Generic, Literal, TextIO, TypeVar
 
 from pydantic_core import to_jsonable_python
 
+from labkit.call.durations import seconds
 from labkit.call.repairs import Repair
 from labkit.errors import CallFailed, Outcome
 from labkit.models.protocol import FinishReason, Usage, Wire
 from labkit.terminal import printable
 
-__all__ = ["STEPS", "AnswerSource", "AttemptRecord", "FieldError", "FlagReading", "Note", "Reason", "Result", "Step"]
+__all__ = [
+    "STEPS", "UNKNOWN_COST", "AnswerSource", "AttemptRecord", "Explanation", "FieldError", "FlagReading", "Note",
+    "Reason", "Result", "Step",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -113,6 +117,18 @@ class AttemptRecord:
     reasoning: str | None = field(default=None, repr=False)
 
 
+UNKNOWN_COST = "cost unknown: give Model(price=lk.Price(prompt_usd=..., completion_usd=...))"
+
+
+class Explanation(str):
+    """A text of several lines that is shown as it is, not as a literal."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Result(Generic[T]):
     """The answer of a guarded call. It never hides how it came about.
@@ -169,7 +185,7 @@ class Result(Generic[T]):
 
     def __repr__(self) -> str:
         why = f", degraded by {self.reason.step}: {self.reason.outcome}" if self.reason is not None else ""
-        return f"Result({self.value!r}, source={self.source!r}{why}, {self.elapsed_s * 1000:.1f} ms)"
+        return f"Result({self.value!r}, source={self.source!r}{why}, {seconds(self.elapsed_s)})"
 
     def unwrap(self) -> T:
         """Give the value.
@@ -192,16 +208,25 @@ class Result(Generic[T]):
         """The value as JSON data, whole: what a view, a store or a log holds is that of ``hidden()``."""
         return to_jsonable_python(self.value, fallback=str)
 
-    def explain(self, file: TextIO | None = None) -> None:
-        """Print the nine steps with their times and what happened in each, to *file* or standard output."""
-        print(printable(self._explanation()), file=file or sys.stdout)
+    def explain(self, file: TextIO | None = None) -> Explanation:
+        """Give the nine steps with their times and what happened in each, as a text that shows itself.
+
+        It is shown as it is at the end of a cell and in Python's own shell; ``print`` it elsewhere, or log it.
+
+        Args:
+            file: Print it there, too.
+        """
+        said = Explanation(printable(self._explanation()))
+        if file is not None:
+            print(said, file=file)
+        return said
 
     def _explanation(self) -> str:
         state = "degraded" if self.degraded else "ok" if self.ok else "error"
-        lines = [f"{self.call}: {self.source}, {state}, {self.elapsed_s * 1000:.1f} ms"]
+        lines = [f"{self.call}: {self.source}, {state}, {seconds(self.elapsed_s)}"]
         for step in STEPS:
             spent = self.steps.get(step)
-            took = f"{spent * 1000:8.2f} ms" if spent is not None else "         - "
+            took = f"{seconds(spent) if spent is not None else '-':>11}"
             said = "; ".join(self._happened(step))
             lines.append(f"  {STEPS.index(step) + 1} {step:<9}{took}  {said}".rstrip())
         return "\n".join(lines)
@@ -214,6 +239,8 @@ class Result(Generic[T]):
                 + (f" ({attempt.message})" if attempt.message else "")
                 for attempt in self.attempts
             ]
+            if self.cost_usd is None and self.usage is not None:
+                said.append(UNKNOWN_COST)
         if step == "output":
             said += [f"{repair.kind} at {repair.path or 'the top'}" for repair in self.repairs if repair.by is None]
         if step == "rules":
@@ -222,21 +249,30 @@ class Result(Generic[T]):
             said.append(f"ended here: {self.reason.outcome}: {self.reason.message}")
         if step == "fallback" and self.degraded:
             said.append(f"answered by {self.source}" if self.ok else "nothing could answer")
+            if self.user_message:
+                said.append(f"the user is told: {self.user_message}")
         return said
 
     def _repr_html_(self) -> str:
         tone = "#b42318" if not self.ok else "#8a6100" if self.degraded else "#1a7f5a"
-        head = f"{self.source} · {self.elapsed_s * 1000:.0f} ms"
+        head = f"{self.source} · {seconds(self.elapsed_s)}"
         if self.reason is not None:
             head += f" · degraded: {self.reason.step} {self.reason.outcome}: {self.reason.message}"
         data = self.data()
-        rows = data.items() if isinstance(data, dict) else [("value", data)]
+        rows = list(data.items()) if isinstance(data, dict) else [("value", data)] if self.ok else []
+        if self.user_message and self.degraded:
+            rows.append(("the user is told", self.user_message))
         body = "".join(
             f"<tr><th style='text-align:left;font-weight:500;opacity:.7'>{escape(str(name))}</th>"
-            f"<td style='text-align:left;white-space:pre-wrap'>{escape(str(shown))}</td></tr>"
+            f"<td style='text-align:left;white-space:pre-wrap'>{escape(_as_json(shown))}</td></tr>"
             for name, shown in rows
         )
         return (
             f"<div style='border-left:3px solid {tone};padding-left:10px'><b>{escape(self.call)}</b> "
             f"<span style='color:{tone}'>{escape(head)}</span><table>{body}</table></div>"
         )
+
+
+def _as_json(value: Any) -> str:
+    """Write a value as the views do: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

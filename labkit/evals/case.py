@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from labkit.call.fingerprint import digest
+from labkit.evals.as_json import as_json
 
 __all__ = ["CHECKS", "PATTERN_MAX_CHARS", "Case", "Check"]
 
@@ -135,6 +136,13 @@ class Check(BaseModel):
         return self
 
 
+def _plain(part: str, given: Any, info: ValidationInfo) -> Any:
+    try:
+        return as_json(given, part)
+    except ValueError as error:
+        raise ValueError(f"case {info.data.get('id')!r}: {error}") from error
+
+
 class Case(BaseModel):
     """One input with what is expected of its answer.
 
@@ -142,7 +150,8 @@ class Case(BaseModel):
         id: Unique in its dataset; pairing two runs rests on it.
         input: The call's input as a mapping of fields.
         expected: What scorers compare with: a mapping of output fields, or any JSON data; ``{"any_of": [...]}`` where
-            several answers are right; None where nothing is known.
+            several answers are right; None where nothing is known. Python's own objects (``Decimal``, ``datetime``,
+            models, dataclasses) are taken as the JSON data that an answer of theirs is.
         tags: Groups that comparisons slice by.
         note: For the reader.
         cluster: What the case has in common with others, such as a topic or a customer: their scores are not
@@ -183,6 +192,17 @@ class Case(BaseModel):
         if text is not None and "\x00" in text:
             raise ValueError("holds a NUL character, which PostgreSQL cannot store: leave it out")
         return text
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _asks_json(cls, given: Any, info: ValidationInfo) -> Any:
+        return _plain("input", dict(given) if isinstance(given, BaseModel) else given, info)
+
+    @field_validator("expected", mode="before")
+    @classmethod
+    def _expects_json(cls, given: Any, info: ValidationInfo) -> Any:
+        """Take objects of Python's as the output schema writes them: answers are compared as JSON data."""
+        return _plain("expected", given, info)
 
     @property
     def hash(self) -> str:

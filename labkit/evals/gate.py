@@ -212,7 +212,8 @@ def _more_cases(found: Contrast, margin: float) -> int | None:
 def _check_floor(name: str, limit: float, run: EvalRun) -> GateCheck:
     seen = _MEASURES[name](run)
     if seen is None:
-        message = f"{name} is not known, {limit:g} was asked for"
+        mend = ": give Model(price=lk.Price(...))" if name == "cost_usd_per_call" else ""
+        message = f"{name} is not known, {limit:g} was asked for{mend}"
         return GateCheck(name=name, verdict="inconclusive", message=message, seen=None, limit=limit)
     holds = seen <= limit if name in _CEILINGS else seen >= limit
     word = "at most" if name in _CEILINGS else "at least"

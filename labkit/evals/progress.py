@@ -53,7 +53,10 @@ class Tally:
             parts.append(f"{self.fallbacks} by fallback")
         if self.errors:
             parts.append(f"{self.errors} without an answer")
-        parts.append("cost unknown" if self.cost_usd is None else f"${self.cost_usd:.4f}")
+        if self.cost_usd is not None:
+            parts.append(f"${self.cost_usd:.4f}")
+        else:  # what mends it is said once, at the end
+            parts.append(f"cost unknown{' (give Model(price=lk.Price(...)))' if self.done == self.total else ''}")
         if self.done < self.total:
             parts.append(f"{self.eta_s:.0f} s left" if self.eta_s is not None else "starting")
         else:

@@ -19,7 +19,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, NoReturn
 
-from labkit.errors import MissingDependency, ModelError
+from labkit.errors import CallInvalid, MissingDependency, ModelError
 from labkit.extras import spec_of
 from labkit.models.chat_errors import ServerError, error_of
 from labkit.models.chat_response import Answer, AnswerPieces, Unreadable, rejected_answer
@@ -30,6 +30,7 @@ from labkit.models.provider_errors import provider_error, too_large
 from labkit.models.schema_wire import messages_of, prompted_messages, response_format
 from labkit.models.usage_reports import NOTHING_REPORTED
 from labkit.models.ways import refused_parameter
+from labkit.options import near
 
 __all__ = ["LitellmClient", "load_litellm"]
 
@@ -61,6 +62,21 @@ def load_litellm() -> ModuleType:
     return module
 
 
+def _check_provider(litellm: ModuleType, model: Model) -> None:
+    if model.base_url is not None:
+        return
+    try:
+        litellm.get_llm_provider(model=model.name)
+    except Exception as error:  # whatever litellm raises for a name: it could not be asked either
+        known = [str(getattr(each, "value", each)) for each in litellm.provider_list]
+        meant = near(model.provider, known)
+        mend = f"write {model.name.replace(model.provider, meant, 1)!r}" if meant else "see litellm's list of providers"
+        raise CallInvalid(
+            f"model {model.name!r}: no provider is called {model.provider!r}: {mend}, or give Model(base_url=) for a "
+            "server that speaks OpenAI's format"
+        ) from error
+
+
 class LitellmClient:
     """Asks *model* through litellm.
 
@@ -69,12 +85,15 @@ class LitellmClient:
 
     Raises:
         MissingDependency: litellm is not installed; found when the call is defined, not when a fallback is needed.
+        CallInvalid: litellm knows no such provider.
     """
 
     def __init__(self, model: Model) -> None:
         if spec_of("litellm") is None:
-            raise MissingDependency("litellm", extra="litellm", purpose=f"model {model.name!r}")
-        load_litellm()
+            meant = near(model.provider, ("openai", "offline"))
+            hint = f" (is {model.name.replace(model.provider, meant, 1)!r} meant?)" if meant is not None else ""
+            raise MissingDependency("litellm", extra="litellm", purpose=f"model {model.name!r}{hint}")
+        _check_provider(load_litellm(), model)
         self._model = model
         self._unsupported: frozenset[str] = frozenset()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
@@ -55,9 +56,19 @@ if _failures:
 """
 
 
+class _Kernel(AsyncKernelManager):
+    """A kernel that is not interrupted at its end while it is idle: ipykernel would say that it caught an ERROR."""
+
+    is_idle = False
+
+    async def _async_interrupt_kernel(self) -> None:
+        if not (self.shutting_down and self.is_idle):
+            await super()._async_interrupt_kernel()
+
+
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
     def __init__(self, nb_man: Any, watch: Watch | None = None, **options: Any) -> None:
-        super().__init__(nb_man, **options)
+        super().__init__(nb_man, kernel_manager_class=_Kernel, **options)
         self._watch = watch
 
     def _run_unseen(self, source: str) -> None:
@@ -74,6 +85,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         cells = self.nb.cells
         if not any(cell.metadata["papermill"].get("exception") for cell in cells):
             self._look_for_failed_tasks()
+        self.km.is_idle = True
 
     def process_message(self, message: Any, cell: Any, cell_index: int) -> Any:
         seen = message["content"].get("data", {}).get(PROGRESS_MIME) if self._watch is not None else None

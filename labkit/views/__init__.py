@@ -1,4 +1,12 @@
-"""What people look at. A view is a plain object: ``.frame()``, ``.figure()``, ``.html()``, ``.widget()``.
+"""What people look at. A view is a plain object: displayed it shows itself, and it gives what it has as
+
+    ab              frame   figure  html    widget
+    validation      frame           html    widget
+    latency         frame   figure  html    widget
+    history         frame   figure  html
+    report                          html
+
+``frame`` for pandas, ``figure`` for matplotlib, ``html`` a page of its own, ``widget`` the live half. The files:
 
     ab.py           two runs side by side
     validation.py   what became of every output

@@ -7,6 +7,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from labkit.call.durations import seconds
+
 __all__ = ["Safe", "chip", "count", "document", "h", "join", "percent", "seconds", "stylesheet", "usd"]
 
 _VOID = frozenset({"br", "img", "input"})
@@ -67,20 +69,6 @@ def document(title: str, body: Safe) -> str:
 
 def stylesheet() -> str:
     return (files("labkit.views") / "static" / "labkit.css").read_text(encoding="utf-8")
-
-
-def seconds(value: float | None) -> str:
-    """Write a duration in the unit it is read in."""
-    if value is None:
-        return "–"
-    size = abs(value)
-    if size >= 1_000:
-        return f"{value:,.0f} s"
-    if size >= 10:
-        return f"{value:.4g} s"
-    if size >= 0.9995:
-        return f"{value:.3g} s"
-    return f"{value * 1000:.0f} ms" if size >= 0.0095 or size == 0 else f"{value * 1000:.2g} ms"
 
 
 def percent(value: float | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from labkit.call.redaction import HIDDEN
 from labkit.call.repairs import Repair
-from labkit.call.result import STEPS, Result
+from labkit.call.result import STEPS, UNKNOWN_COST, Result
 from labkit.evals.runs import Row
 from labkit.views.markup import Safe, chip, count, h, join, seconds, usd
 
@@ -74,7 +74,8 @@ def way(result: Result[Any]) -> Safe:
     ]
     if result.confidence is not None:
         parts.append(f"confidence {result.confidence:.2f}")
-    return h("span", " · ".join(parts), class_="lk-mut")
+    mend = UNKNOWN_COST if result.cost_usd is None else None
+    return h("span", " · ".join(parts), class_="lk-mut", title=mend)
 
 
 def why_degraded(result: Result[Any]) -> Safe | None:

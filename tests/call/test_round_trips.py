@@ -263,7 +263,7 @@ def test_a_cache_is_refused_also_where_no_example_of_the_type_can_be_made(tmp_pa
         word: Annotated[str, AfterValidator(guessed)]
         parts: list[Inner]
 
-    with pytest.raises(lk.CallInvalid, match="secret.* is left out"):
+    with pytest.raises(lk.CallInvalid, match=r"secret.* is left out"):
         call("{}", Guarded, policy={"cache": lk.Cache(path=str(tmp_path / "kept.db"))})
 
 
