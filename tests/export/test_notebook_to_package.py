@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import labkit
 from labkit.export.exported import Exported
+from labkit.models.scripted import ScriptedModel
+from labkit.models.server import ModelServer
 
 
 def ask(exported: Exported, text: str) -> dict[str, object]:
@@ -256,3 +259,41 @@ def test_lambdas_on_one_line_are_told_apart(notebook):
 
     assert notebook["triage"].fingerprint != one
     assert ask(notebook.package(), "lost it")["value"] == {"intent": "card", "urgency": 5}
+
+
+def test_a_conversation_with_pictures_leaves_the_notebook(notebook):
+    """The package asks what the notebook asked, turn for turn and picture for picture."""
+    with ModelServer(ScriptedModel(["fine", "fine"])) as server:
+        notebook.run(
+            "class Chat(BaseModel):\n    text: str\n    turns: list[lk.Turn] = []\n    photo: lk.Image | None = None\n"
+            "    letter: lk.File | None = None",
+            "talk = lk.GuardedCall('talk', input=Chat, output=str,"
+            "prompt=lk.Prompt(system='Help.', history='turns', user='See {{ input.photo }}: {{ input.text }}'),"
+            f"model=lk.Model('openai/any', base_url={server.base_url!r}))",
+        )
+        exported = notebook.package("talk")
+        asked = {
+            "text": "And now?",
+            "turns": [{"role": "user", "text": "It broke."}, {"role": "assistant", "text": "Show me."}],
+            "photo": "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(16)).decode(),
+            "letter": "data:application/pdf;base64," + base64.b64encode(b"%PDF-1.7").decode(),
+        }
+        script = (
+            "import sys, json; sys.path[:0] = json.loads(sys.argv[1])\n"
+            f"{exported.import_line}\n"
+            "print(talk(json.loads(sys.argv[2])).value, talk.fingerprint)"
+        )
+        paths = json.dumps([str(exported.directory / "src"), str(Path(labkit.__file__).parents[1])])
+        command = [sys.executable, "-I", "-c", script, paths, json.dumps(asked)]
+
+        there = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        here = notebook["talk"](asked)
+
+        assert there == [here.value, notebook["talk"].fingerprint]
+        assert server.requests[0] == server.requests[1]
+        assert [message["role"] for message in server.requests[0]["messages"]] == [
+            "system", "user", "assistant", "user",
+        ]  # fmt: skip
+        assert [part["type"] for part in server.requests[0]["messages"][-1]["content"]] == [
+            "text", "image_url", "text", "file",
+        ]  # fmt: skip

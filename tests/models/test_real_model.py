@@ -292,6 +292,48 @@ def test_partials_of_a_stream_grow_to_the_final_value(served: Served):
     assert shown[-1].items() <= final.result.value.model_dump().items()  # type: ignore[union-attr]
 
 
+class Chat(BaseModel):
+    text: str
+    turns: list[lk.Turn] = []
+
+
+def test_a_conversation_is_understood_as_one(served: Served):
+    """The earlier turns reach the model: more tokens were read, and its template took them in their roles."""
+    call = lk.GuardedCall(
+        "chat",
+        input=Chat,
+        output=str,
+        prompt=lk.Prompt(system="Be brief.", history="turns", user="{{ input.text }}"),
+        model=served.model(max_tokens=20),
+        policy=lk.Policy(deadline_s=60.0, reask=0),
+    )
+    turns = [lk.Turn(role="user", text="My name is Ada."), lk.Turn(role="assistant", text="Hello Ada.")]
+
+    alone, following = call(text="What is my name?"), call(text="What is my name?", turns=turns)
+
+    assert (alone.reason is None or alone.reason.outcome == "truncated") and following.attempts
+    assert alone.usage is not None and following.usage is not None
+    assert following.usage.prompt_tokens > alone.usage.prompt_tokens + 8
+
+
+def test_a_picture_that_the_server_cannot_take_is_no_answer(served: Served):
+    """This model cannot see: the server's own words say so, and nothing is made up."""
+    png = b"\x89PNG\r\n\x1a\n" + bytes(16)
+
+    class Photo(BaseModel):
+        photo: lk.Image
+
+    call = lk.GuardedCall(
+        "look", input=Photo, output=str, prompt=lk.Prompt(user="What is this? {{ input.photo }}"), model=served.model()
+    )
+
+    result = call(photo=png)
+
+    assert (result.source, result.value) == ("error", None)
+    assert result.reason is not None
+    assert "image" in result.reason.message
+
+
 class Colour(enum.Enum):
     RED = "red"
     GREEN = "green"
