@@ -46,7 +46,7 @@ def test_what_is_not_set_is_not_in_the_fingerprint():
         ({"max_completion_tokens": 1}, r"Model\(max_tokens=\)"),
         ({"when": len}, "JSON data"),
         ({"share": float("nan")}, "JSON data"),
-        ({1: 2}, "give a dict"),
+        ({1: 2}, "write '1'"),
         ("flex", "give a dict"),
     ],
     ids=str,
