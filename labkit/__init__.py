@@ -25,7 +25,6 @@ from labkit.call.retry import Retry, RetryBudget
 from labkit.call.rules import Confidence, Reject
 from labkit.call.spend import Spend
 from labkit.call.streaming import Final, Partial, Retract
-from labkit.call.turns import Turn
 from labkit.call.write_behind import flush
 from labkit.errors import CallFailed, CallInvalid, LabkitError, ReplayMissed
 from labkit.models.media import File, Image, MediaLimits
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from labkit.call.guards.credentials import no_secrets
     from labkit.call.guards.pii import no_pii
     from labkit.call.guards.refusal import no_refusal
+    from labkit.call.turn import Turn
 
 __all__ = [
     "Apology",
@@ -92,7 +92,12 @@ for _part in ("call", "cache", "records", "evals", "views"):  # a logger's filte
     logging.getLogger(f"{__name__}.{_part}").addFilter(_Shown())
 
 # Loaded when they are first named: few calls use them, and all of them together take as long to load as jinja2.
-_GUARDS = {"no_pii": "pii", "no_refusal": "refusal", "no_secrets": "credentials"}
+_NAMED_LATER = {
+    "Turn": "labkit.call.turn",
+    "no_pii": "labkit.call.guards.pii",
+    "no_refusal": "labkit.call.guards.refusal",
+    "no_secrets": "labkit.call.guards.credentials",
+}
 
 
 def __dir__() -> list[str]:
@@ -102,6 +107,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name == "guards":
         return importlib.import_module("labkit.call.guards")
-    if name in _GUARDS:
-        return getattr(importlib.import_module(f"labkit.call.guards.{_GUARDS[name]}"), name)
+    if name in _NAMED_LATER:
+        return getattr(importlib.import_module(_NAMED_LATER[name]), name)
     raise AttributeError(f"module 'labkit' has no attribute {name!r}")

@@ -15,17 +15,19 @@ import types
 import typing
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 from pydantic.errors import PydanticUserError
-from pydantic.fields import FieldInfo
 
 from labkit.call.fingerprint import canonical_json, digest
 from labkit.call.plain_values import plain_value
 from labkit.call.source_code import FunctionNode, node_of
 from labkit.call.syntax import canonical, names_read, plain
 from labkit.models.media import Media
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 __all__ = ["describe", "full_name", "function_form"]
 
@@ -251,7 +253,7 @@ class _Describer:
 
     def _constraint(self, part: Any, home: str | None, above: _Above) -> Any:
         """By what it says; pydantic's own class for a pattern or a strict number is private and made on the fly."""
-        if isinstance(part, FieldInfo):
+        if isinstance(part, _field_info()):
             return self._field(part, home, above)
         if _root(type(part)) not in ("annotated_types", "pydantic"):
             return self._of(part, home, above)
@@ -476,3 +478,10 @@ def _contents(cell: types.CellType) -> Any:
 
 def _sorted(parts: Iterable[Any]) -> list[Any]:
     return sorted(parts, key=canonical_json)
+
+
+def _field_info() -> type[FieldInfo]:
+    # pydantic loads most of itself with this, at the first model that anybody makes
+    from pydantic.fields import FieldInfo
+
+    return FieldInfo

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import pydantic
-from pydantic_core import SchemaValidator, core_schema, to_jsonable_python
+from pydantic_core import SchemaValidator, to_jsonable_python
 
 __all__ = ["Revalidator", "as_said", "differences", "equal", "excluded_in"]
 
@@ -61,7 +61,7 @@ def _looking_into(node: Any) -> Any:
         made["revalidate_instances"] = "always"
         return _without_cached(made) if kind == "model" and _has_cached(made["cls"]) else made
     if kind == "json":
-        inner = made.get("schema", core_schema.any_schema())
+        inner = made.get("schema", {"type": "any"})
         return {**inner, "ref": made["ref"]} if "ref" in made else inner
     if kind in ("function-before", "function-plain", "function-wrap"):
         made["function"] = {**node["function"], "function": _tolerant(node["function"]["function"], kind)}
@@ -99,6 +99,8 @@ def _without_cached(model: dict[str, Any]) -> Any:
         return copied
 
     ref = model.pop("ref", None)
+    from pydantic_core import core_schema
+
     return core_schema.no_info_before_validator_function(only_fields, model, ref=ref)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pydantic
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from labkit.call.blanks import is_blank
@@ -28,14 +27,6 @@ _NOTHING: Any = object()
 _FRACTION = re.compile(r"\d\.\d|\d[eE][-+]?\d")
 # Where reasoning might begin or end; most texts hold none of these, and are not looked at twice.
 _MARKS = ("<", "[/THINK]", "◁", "[THINK]")
-
-
-class _WithDecimals(GenerateJsonSchema):
-    """Says which numbers are a ``Decimal``; JSON Schema itself cannot tell them from a float or a text."""
-
-    def decimal_schema(self, schema: Any) -> dict[str, Any]:
-        bounds = {key: rule for key, rule in self.float_schema(schema).items() if key != "type"}
-        return {"type": "decimal", **bounds}
 
 
 class OutputType:
@@ -136,7 +127,9 @@ class OutputType:
         """Give the schema that texts are read by, and whether it holds decimals."""
         if self.schema is None or not {"anyOf", "number"} <= _words_in(full):
             return self.schema, False
-        exact = inline_refs(self._adapter.json_schema(schema_generator=_WithDecimals))
+        from labkit.call.decimal_schema import WithDecimals
+
+        exact = inline_refs(self._adapter.json_schema(schema_generator=WithDecimals))
         has_decimals = "decimal" in _words_in(exact)
         return (exact, True) if has_decimals else (self.schema, False)
 

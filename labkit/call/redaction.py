@@ -65,12 +65,15 @@ def _holds(kind: Any, seen: set[Any]) -> bool:
 
 
 def _is_marked(kind: Any) -> bool:
-    if kind is Sensitive or kind in _SECRETS:
+    if kind is Sensitive or kind in _secret_kinds():
         return True
     return any(mark is Sensitive or isinstance(mark, Sensitive) for mark in getattr(kind, "__metadata__", ()))
 
 
-_SECRETS = (pydantic.SecretStr, pydantic.SecretBytes)
+@lru_cache(maxsize=1)
+def _secret_kinds() -> tuple[type, type]:
+    # not at import: pydantic loads most of itself with them
+    return pydantic.SecretStr, pydantic.SecretBytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -178,7 +181,7 @@ def _walk(value: Any, kinds: tuple[Any, ...], marked: list[Any] | None) -> Any:
     """Give *value*, of one of *kinds*, as JSON data with what is marked hidden, and add that to *marked*."""
     if value is None:
         return None
-    if isinstance(value, _SECRETS) or any(map(_is_all_hidden, kinds)):
+    if isinstance(value, _secret_kinds()) or any(map(_is_all_hidden, kinds)):
         if marked is not None:
             marked.append(value)
         return HIDDEN

@@ -1,15 +1,14 @@
-"""What was said before: the turns of a conversation, as an input holds them and as messages."""
+"""Where a prompt finds the earlier turns of a conversation, and what messages they are."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jinja2
 import jinja2.meta
-import pydantic
 from jinja2 import nodes
 
 from labkit.call.templates.budget import Budget
@@ -17,25 +16,11 @@ from labkit.call.templates.environment import Compiled
 from labkit.errors import CallInvalid
 from labkit.models.protocol import Message
 
-__all__ = ["History", "Turn"]
+__all__ = ["History"]
 
 _FIELD = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", re.ASCII)
 _EXPRESSION = re.compile(r"\s*\{\{(?P<expression>.*)\}\}\s*", re.DOTALL)
 _ROLES = ("user", "assistant")
-
-
-class Turn(pydantic.BaseModel):
-    """Something that was said earlier in a conversation: ``history: list[lk.Turn] = []`` in an input.
-
-    Args:
-        role: Who said it. What a system message says belongs to the prompt.
-        text: What was said; data under the name ``content``, as providers call it, is read too.
-    """
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    role: Literal["user", "assistant"]
-    text: str = pydantic.Field(validation_alias=pydantic.AliasChoices("text", "content"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

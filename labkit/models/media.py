@@ -10,12 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 __all__ = ["File", "Image", "Media", "MediaLimits"]
 
@@ -159,6 +162,8 @@ class Media:
 
     @classmethod
     def _schema(cls, limits: MediaLimits) -> CoreSchema:
+        from pydantic_core import core_schema  # a tenth of what `import labkit` may take
+
         return core_schema.no_info_plain_validator_function(
             cls._validator(limits),
             serialization=core_schema.plain_serializer_function_ser_schema(cls.data_of, when_used="json"),

@@ -51,7 +51,7 @@ _SEEN: dict[type, Callable[[Any], Any]] = {}
 
 
 def _how_to_see(kind: Any) -> Callable[[Any], Any]:
-    for bases, see in _BY_BASE:
+    for bases, see in _by_base():
         if issubclass(kind, bases):
             return see
     if dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__"):
@@ -361,26 +361,30 @@ _AS_THEY_ARE = frozenset(
     }
 )
 
-_BY_BASE: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
-    (Media, Placed),
-    (Enum, _member),
-    (pydantic.BaseModel, _of_object),
-    ((pydantic.SecretStr, pydantic.SecretBytes), Secret),
-    (Decimal, _of_decimal),
-    (str, str.__str__),
-    (bytes, bytes),
-    ((float, numbers.Integral), _of_number),
-    (numbers.Rational, Text),
-    (numbers.Real, _of_number),
-    ((date, time, timedelta), lambda value: value),  # another library's own kind, read through the same names
-    (Mapping, _of_mapping),
-    ((Sequence, Set, ValuesView, deque), _of_items),
-    (
-        # an object that merely happens to be callable is read like any other
+
+@functools.lru_cache(maxsize=1)
+def _by_base() -> tuple[tuple[Any, Callable[[Any], Any]], ...]:
+    # not at import: pydantic loads most of itself with its first class
+    return (
+        (Media, Placed),
+        (Enum, _member),
+        (pydantic.BaseModel, _of_object),
+        ((pydantic.SecretStr, pydantic.SecretBytes), Secret),
+        (Decimal, _of_decimal),
+        (str, str.__str__),
+        (bytes, bytes),
+        ((float, numbers.Integral), _of_number),
+        (numbers.Rational, Text),
+        (numbers.Real, _of_number),
+        ((date, time, timedelta), lambda value: value),  # another library's own kind, read through the same names
+        (Mapping, _of_mapping),
+        ((Sequence, Set, ValuesView, deque), _of_items),
         (
-            *(type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType),
-            *(types.CoroutineType, functools.partial, Iterator, AsyncIterator),
+            # an object that merely happens to be callable is read like any other
+            (
+                *(type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType),
+                *(types.CoroutineType, functools.partial, Iterator, AsyncIterator),
+            ),
+            _refuse,
         ),
-        _refuse,
-    ),
-)
+    )
