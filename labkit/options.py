@@ -222,7 +222,7 @@ def near(name: str, names: Sequence[str]) -> str | None:
     import difflib  # most programs never make a slip
 
     folded = {each.casefold(): each for each in names}
-    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.65)
     if found:
         return folded[found[0]]
     begins = [each for each in names if len(name) > 2 and name.casefold() in each.casefold().split("_")]
@@ -376,7 +376,7 @@ def _fit_mapping(kind: Any, value: Any, whole: Any, name: str) -> Any:
     items = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            raise _Misfit(f"its key {shown(key)} is no text: write {str(key)!r}", 1)
+            raise _Misfit(f"give a dict by names: its key {shown(key)} is no text, write {str(key)!r}", 1)
         try:
             items[key] = _fit(kind, item, name)
         except _Misfit as misfit:

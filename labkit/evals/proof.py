@@ -84,4 +84,5 @@ class Scorings:
             alike = len(faults) >= _HANDFUL and len(set(faults[-_HANDFUL:])) == 1
             if score.fault == NO_SCORE or alike:
                 often = f", for each of the first {len(faults)} cases" if alike else f" (case {case_id!r})"
-                raise RunStopped(f"{name}: {score.reason}{often}", resumable=False)
+                said = score.reason if score.fault == NO_SCORE else f"{name}: {score.reason}"
+                raise RunStopped(f"{said}{often}", resumable=False)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
+from labkit.errors import OptionInvalid
+
 __all__ = ["File", "Image", "Media", "MediaLimits"]
 
 _DATA_URL = re.compile(
@@ -60,7 +62,7 @@ class Media:
         limits: See there.
 
     Raises:
-        ValueError: It is none of these, too large, of no known type, or of another type than it says.
+        OptionInvalid: It is none of these, too large, of no known type, or of another type than it says.
     """
 
     _KIND: ClassVar[str] = "media"
@@ -89,13 +91,13 @@ class Media:
     def _type_of(self, stated: str | None) -> str:
         found = None if self.data is None else _sniffed(self.data)
         if stated and found and stated.lower() != found and _claims(stated.lower(), found):
-            raise ValueError(f"it says {stated} and its bytes are {found}: give the right type")
+            raise OptionInvalid(f"it says {stated} and its bytes are {found}: give the right type")
         return (stated or found or _by_name(self.name) or "application/octet-stream").lower()
 
     def _check(self, limits: MediaLimits) -> None:
         if self.data is None:
             if not limits.remote:
-                raise ValueError(
+                raise OptionInvalid(
                     f"a remote address is not taken: give the {self._KIND} itself, or allow it with "
                     "MediaLimits(remote=True)"
                 )
@@ -104,7 +106,7 @@ class Media:
             raise _too_large(self._KIND, limits.max_bytes)
         allowed = limits.types or self._TYPES
         if not any(_fits(self.media_type, wanted) for wanted in allowed):
-            raise ValueError(f"{self.media_type} is not taken: give {', '.join(allowed)}")
+            raise OptionInvalid(f"{self.media_type} is not taken: give {', '.join(allowed)}")
 
     @staticmethod
     def packed(data: bytes, *, name: str) -> dict[str, str]:
@@ -193,7 +195,7 @@ class Media:
             return value
         if isinstance(value, (bytes, bytearray, memoryview, Path, str)):
             return cls(value if isinstance(value, (Path, str)) else bytes(value), limits=limits)
-        raise ValueError(f"a {type(value).__name__} is no {cls._KIND}: give bytes, a pathlib.Path or a data: URL")
+        raise OptionInvalid(f"a {type(value).__name__} is no {cls._KIND}: give bytes, a pathlib.Path or a data: URL")
 
 
 class Image(Media):
@@ -233,7 +235,7 @@ def _read(source: bytes | Path | str, kind: str, max_bytes: int) -> tuple[bytes,
             with source.open("rb") as opened:
                 data = opened.read(max_bytes + 1)
         except OSError as error:
-            raise ValueError(f"{source} cannot be read: {error.strerror or error}") from error
+            raise OptionInvalid(f"{source} cannot be read: {error.strerror or error}") from error
         stated, name = None, source.name
     elif isinstance(source, str):
         # base64 takes four characters for three bytes
@@ -246,24 +248,24 @@ def _read(source: bytes | Path | str, kind: str, max_bytes: int) -> tuple[bytes,
     if len(data) > max_bytes:
         raise _too_large(kind, max_bytes)
     if not data:
-        raise ValueError(f"the {kind} is empty")
+        raise OptionInvalid(f"the {kind} is empty")
     return data, stated, name
 
 
-def _too_large(kind: str, max_bytes: int) -> ValueError:
-    return ValueError(f"over {max_bytes:,} bytes: give a smaller {kind}, or raise MediaLimits(max_bytes=)")
+def _too_large(kind: str, max_bytes: int) -> OptionInvalid:
+    return OptionInvalid(f"over {max_bytes:,} bytes: give a smaller {kind}, or raise MediaLimits(max_bytes=)")
 
 
 def _decoded(text: str, kind: str) -> tuple[bytes, str | None]:
     head = _DATA_URL.match(text)
     if head is None:
-        raise ValueError(f"a text is no {kind}: give bytes, a pathlib.Path or a data: URL")
+        raise OptionInvalid(f"a text is no {kind}: give bytes, a pathlib.Path or a data: URL")
     if not head["base64"]:
-        raise ValueError(f"a data: URL of a {kind} has to be in base64")
+        raise OptionInvalid(f"a data: URL of a {kind} has to be in base64")
     try:
         return base64.b64decode(text[head.end() :], validate=True), head["type"]
     except binascii.Error as error:
-        raise ValueError(f"the data: URL is no base64: {error}") from error
+        raise OptionInvalid(f"the data: URL is no base64: {error}") from error
 
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
