@@ -27,6 +27,7 @@ ALLOWED = {
     ("call/templates/data.py", "KeyError"): "a mapping's __getitem__, which jinja asks",
     ("call/asking.py", "AssertionError"): "cannot be reached; says so to a type checker",
     ("evals/formats/strict_json.py", "AssertionError"): "cannot be reached; says so to a type checker",
+    ("call/turns.py", "TypeError"): "within a rendering",
     # a template's own failures: jinja or Prompt makes a failed step of them
     ("call/templates/data.py", "TypeError"): "within a rendering",
     ("call/templates/budget.py", "TypeError"): "within a rendering",

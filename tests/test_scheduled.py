@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -29,6 +30,18 @@ def test_a_notebook_runs_with_its_parameters(tmp_path: Path):
     ran = run_notebook(source, tmp_path / "deep" / "out.ipynb", parameters={"n": 41})
 
     assert "42" in ran.executed.read_text()
+
+
+@pytest.mark.parametrize("cells", [("print(1)",), ("1 / 0",)], ids=["to its end", "to an error"])
+def test_a_kernel_that_is_done_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str], cells: tuple[str, ...]):
+    """An idle kernel that is interrupted at its end would say ``ERROR | KeyboardInterrupt``, though all is well."""
+    source = _write(tmp_path / "a.ipynb", *cells)
+
+    with contextlib.suppress(NotebookFailed):
+        run_notebook(source, tmp_path / "out.ipynb")
+
+    seen = capfd.readouterr()
+    assert "ERROR" not in seen.err + seen.out and "KeyboardInterrupt" not in seen.err + seen.out
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from labkit.models.usage_reports import NOTHING_REPORTED
 from labkit.models.ways import refused_parameter
 from labkit.options import near
 
-__all__ = ["LitellmClient", "load_litellm"]
+__all__ = ["LitellmClient", "check_provider", "load_litellm"]
 
 # Longer than any deadline: litellm's own is 600 s for some providers and 6,000 s for others.
 _NO_TIMEOUT_S = 7 * 86_400.0
@@ -62,9 +62,16 @@ def load_litellm() -> ModuleType:
     return module
 
 
-def _check_provider(litellm: ModuleType, model: Model) -> None:
+def check_provider(model: Model) -> None:
+    """Check that litellm could ask *model*, before it is asked: what it would say then reads like a server's refusal.
+
+    Raises:
+        CallInvalid: It knows no such provider.
+        MissingDependency: It is not installed.
+    """
     if model.base_url is not None:
         return
+    litellm = load_litellm()
     try:
         litellm.get_llm_provider(model=model.name)
     except Exception as error:  # whatever litellm raises for a name: it could not be asked either
@@ -85,7 +92,6 @@ class LitellmClient:
 
     Raises:
         MissingDependency: litellm is not installed; found when the call is defined, not when a fallback is needed.
-        CallInvalid: litellm knows no such provider.
     """
 
     def __init__(self, model: Model) -> None:
@@ -93,7 +99,7 @@ class LitellmClient:
             meant = near(model.provider, ("openai", "offline"))
             hint = f" (is {model.name.replace(model.provider, meant, 1)!r} meant?)" if meant is not None else ""
             raise MissingDependency("litellm", extra="litellm", purpose=f"model {model.name!r}{hint}")
-        _check_provider(load_litellm(), model)
+        load_litellm()
         self._model = model
         self._unsupported: frozenset[str] = frozenset()
 

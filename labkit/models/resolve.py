@@ -43,9 +43,11 @@ def _shared(model: Model) -> Client:
 
             return DirectClient(model)
         case _:
-            from labkit.models.litellm_client import LitellmClient
+            from labkit.models.litellm_client import LitellmClient, check_provider
 
-            return LitellmClient(model)
+            client = LitellmClient(model)
+            check_provider(model)
+            return client
 
 
 def _choice(model: Model) -> str:

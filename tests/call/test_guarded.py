@@ -511,11 +511,12 @@ def test_an_answer_that_was_cut_off_or_refused_is_not_read(completion: Any, outc
     assert (result.reason.step, result.reason.outcome) == ("output", outcome)
 
 
-def test_explain_prints_the_nine_steps(capsys: pytest.CaptureFixture[str]):
+def test_explain_tells_the_nine_steps():
     """One look says what happened where."""
-    support_desk("nope", fallbacks=[lk.SafeDefault(Triage(intent="card_arrival", urgency=1))])(text="a").explain()
+    desk = support_desk("nope", fallbacks=[lk.SafeDefault(Triage(intent="card_arrival", urgency=1))])
 
-    printed = capsys.readouterr().out
+    printed = desk(text="a").explain()
+
     assert printed.splitlines()[0].startswith("triage: default, degraded")
     assert [line.split()[1] for line in printed.splitlines()[1:]] == [
         "input", "validate", "context", "prompt", "model", "output", "rules", "record", "fallback",

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 import labkit as lk
 from labkit import evals
-from labkit.errors import ModelError, OptionInvalid, RunStopped
+from labkit.errors import LabkitWarning, ModelError, OptionInvalid, RunStopped
 from labkit.models.scripted import Reply
 from labkit.models.server import ModelServer
 from labkit.store.runs import RunStore
@@ -232,6 +232,16 @@ def test_a_scorer_that_can_judge_nothing_is_refused_before_the_first_request(sto
     with pytest.raises(OptionInvalid, match=said):
         evaluated(model, store, n=20, scorers=[scorer])
     assert model.requests == []
+
+
+def test_cases_that_expect_nothing_are_warned_of(store: str):
+    """There is much to see in cases of production, but no score."""
+    dataset = evals.Dataset([evals.Case(id="a", input={"text": "x"})])
+
+    with pytest.warns(LabkitWarning, match="ExactMatch: the case cannot be scored: case 'a' expects nothing of"):
+        run = evals.evaluate(support_desk(), dataset, scorers=EXACT, store=store, progress=False)
+
+    assert run.pass_rate is None
 
 
 def test_fields_of_parts_aliases_and_computed_ones_are_known(store: str):

@@ -388,3 +388,25 @@ def test_an_unknown_cost_is_not_nothing():
 def test_only_this_packages_markup_is_markup():
     """A string is text, whatever it holds; what is None is left out."""
     assert join(["<b>", h("i", "<b>", title='"'), None]) == '&lt;b&gt;<i title="&quot;">&lt;b&gt;</i>'
+
+
+def test_what_each_view_gives_is_what_the_package_says():
+    """The table at the top of ``labkit.views`` is what the classes have, and no more."""
+    from labkit.views.ab import AbView
+    from labkit.views.history import HistoryView
+    from labkit.views.latency import LatencyView
+    from labkit.views.report import Report
+    from labkit.views.validation import ValidationView
+
+    kinds = {"ab": AbView, "validation": ValidationView, "latency": LatencyView, "history": HistoryView}
+    ways = ("frame", "figure", "html", "widget")
+
+    said = {
+        line.split()[0]: line.split()[1:]
+        for line in (views.__doc__ or "").splitlines()
+        if line.split()[1:] and set(line.split()[1:]) <= set(ways)
+    }
+
+    assert said == {
+        name: [way for way in ways if hasattr(kind, way)] for name, kind in {**kinds, "report": Report}.items()
+    }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import pydantic
 
 from labkit.call.guarded import GuardedCall
 from labkit.call.result import Result
-from labkit.errors import OptionInvalid, Unscorable
+from labkit.errors import LabkitWarning, OptionInvalid, Unscorable
 from labkit.evals.case import Case
 from labkit.evals.scorers.score import FunctionScorer, Scorer
 from labkit.options import no_option
@@ -26,7 +27,7 @@ _UNANSWERED: Result[Any] = Result(value=None, source="error", call="", call_id="
 
 
 def check_scorers(scorers: Sequence[Scorer], calls: Sequence[GuardedCall[Any]], cases: Iterable[Case]) -> None:
-    """Check labkit's own scorers against what the calls give and what the cases expect.
+    """Check labkit's own scorers against what the calls give and what the cases expect; warn where none expects any.
 
     Raises:
         OptionInvalid: A field that the output does not have, or nothing that any case expects of it.
@@ -41,7 +42,10 @@ def check_scorers(scorers: Sequence[Scorer], calls: Sequence[GuardedCall[Any]], 
                     raise OptionInvalid(f"{type(scorer).__name__}({path!r}): {fault}")
         if (said := _unscorable(scorer, cases)) is not None:
             every = f"none of the {len(cases)} cases can be scored" if cases[1:] else "the case cannot be scored"
-            raise OptionInvalid(f"{type(scorer).__name__}: {every}: {said}")
+            said = f"{type(scorer).__name__}: {every}: {said}"
+            if any(case.expected is not None or case.checks for case in cases):
+                raise OptionInvalid(said)
+            warnings.warn(said, LabkitWarning, stacklevel=2)  # cases of production, perhaps: there is much to see
 
 
 def _is_own(scorer: Scorer) -> bool:
