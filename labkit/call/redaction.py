@@ -102,22 +102,30 @@ def _members(kind: Any) -> tuple[_Member, ...] | None:
 
 @lru_cache(maxsize=1024)
 def _members_of(kind: Any) -> tuple[_Member, ...] | None:
-    if not isinstance(kind, type):
-        kind = typing.get_origin(kind)  # a generic dataclass or typed dictionary
-        if not isinstance(kind, type):
-            return None
+    kind = _with_members(kind)
+    if kind is None:
+        return None
     if issubclass(kind, pydantic.BaseModel):
         kinds = {name: _annotated(field) for name, field in kind.model_fields.items()}
         names = {name: _aliases(name, field) for name, field in kind.model_fields.items()}
-    elif dataclasses.is_dataclass(kind) or _is_typed_dict(kind) or (issubclass(kind, tuple) and _has_fields(kind)):
+    else:
         try:
             kinds = typing.get_type_hints(kind, include_extras=True)
         except (NameError, TypeError):  # an annotation that names what is not here: what it says cannot be known
             kinds = dict(getattr(kind, "__annotations__", {}))
         names = {name: frozenset([name]) for name in kinds}
-    else:
-        return None
     return tuple(_Member(name, part, names[name], _is_all_hidden(part)) for name, part in kinds.items())
+
+
+def _with_members(kind: Any) -> Any:
+    """Give the class of a type that has fields by name; None for any other."""
+    if not isinstance(kind, type):
+        kind = typing.get_origin(kind)  # a generic dataclass or typed dictionary
+        if not isinstance(kind, type):
+            return None
+    if issubclass(kind, pydantic.BaseModel) or dataclasses.is_dataclass(kind) or _is_typed_dict(kind):
+        return kind
+    return kind if issubclass(kind, tuple) and _has_fields(kind) else None
 
 
 def _is_typed_dict(kind: type) -> bool:  # also of typing_extensions, which is another class
@@ -150,7 +158,8 @@ def _is_all_hidden(kind: Any) -> bool:
 
 
 def _has_members(kind: Any) -> bool:
-    return _members(kind) is not None or any(_has_members(part) for part in typing.get_args(kind))
+    # whether, not which: a model may hold itself
+    return _with_members(kind) is not None or any(_has_members(part) for part in typing.get_args(kind))
 
 
 def redacted(value: Any, kind: Any = None) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 import threading
 from typing import Any
 
@@ -375,15 +377,29 @@ def test_an_old_answer_serves_when_the_model_is_down(tmp_path: Any):
     assert second.value == first.value
 
 
-def test_a_corrupted_cache_is_a_miss_with_a_warning(tmp_path: Any, caplog: pytest.LogCaptureFixture):
+def test_a_cache_that_breaks_is_a_miss_with_a_warning(tmp_path: Any, caplog: pytest.LogCaptureFixture):
     """A broken file costs a model call, never an error."""
     path = tmp_path / "cache.db"
-    path.write_bytes(b"this is not a database" * 100)
+    desk = support_desk([GOOD, GOOD], policy=lk.Policy(cache=lk.Cache(path=str(path))))
+    assert desk(text="a").source == "model"
+    with contextlib.closing(sqlite3.connect(path)) as damaged, damaged:
+        damaged.execute("UPDATE answers SET value = substr(value, 3)")
 
-    result = support_desk(policy=lk.Policy(cache=lk.Cache(path=str(path))))(text="a")
+    result = desk(text="a")
 
     assert result.source == "model"
     assert "taken as a miss" in caplog.text
+
+
+def test_a_file_that_is_no_cache_is_refused_and_left_as_it_is(tmp_path: Any):
+    """It may be anything of anybody's."""
+    path = tmp_path / "cache.db"
+    path.write_bytes(b"this is not a database" * 100)
+
+    with pytest.raises(lk.CallInvalid, match="file is not a database"):
+        support_desk(policy=lk.Policy(cache=lk.Cache(path=str(path))))
+
+    assert path.read_bytes() == b"this is not a database" * 100
 
 
 def test_a_degraded_call_says_so_in_the_log(caplog: pytest.LogCaptureFixture):

@@ -190,3 +190,26 @@ def test_a_short_value_is_hidden_in_its_field_and_not_looked_for():
     """'no' stands in anything."""
     assert secrets_in(Transfer, {"text": "no", "pin": "no"}) == ()
     assert redacted(Transfer(text="no", pin="no"))["pin"] == HIDDEN
+
+
+class Node(BaseModel):
+    text: str
+    pin: Annotated[str, lk.Sensitive] = "0000"
+    parts: list[Node] = []
+
+
+def test_a_model_that_holds_itself_is_hidden_at_every_depth():
+    """And can be an input and an output at all."""
+    records: list[lk.CallRecord] = []
+    reply = '{"text": "a", "pin": "4711", "parts": [{"text": "b", "pin": "0815"}]}'
+    prompt = lk.Prompt(user="{{ input.text }}")
+    call = lk.GuardedCall(
+        "nodes", input=Node, output=Node, prompt=prompt, model=lk.ScriptedModel(reply), sink=records.append,
+        policy=lk.Policy(record_content=True),
+    )  # fmt: skip
+
+    result = call(text="x", parts=[{"text": "y", "pin": "2222"}])
+    lk.flush()
+
+    assert result.value is not None and result.value.parts[0].pin == "0815"
+    assert not {pin for pin in ("4711", "0815", "2222") if pin in str(records[0].data()) + repr(result)}
