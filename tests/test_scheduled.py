@@ -33,7 +33,9 @@ def test_a_notebook_runs_with_its_parameters(tmp_path: Path):
 
 
 @pytest.mark.parametrize("cells", [("print(1)",), ("1 / 0",)], ids=["to its end", "to an error"])
-def test_a_kernel_that_is_done_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str], cells: tuple[str, ...]):
+def test_a_kernel_that_is_done_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], cells: tuple[str, ...]
+):
     """An idle kernel that is interrupted at its end would say ``ERROR | KeyboardInterrupt``, though all is well."""
     source = _write(tmp_path / "a.ipynb", *cells)
 
