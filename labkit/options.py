@@ -39,7 +39,6 @@ __all__ = [
     "Seconds",
     "Share",
     "Whole",
-    "called_with",
     "checked",
     "checked_names",
     "fitted",
@@ -294,14 +293,15 @@ def _fit(kind: Any, value: Any, name: str) -> Any:
             raise _Misfit("give None")
         return None
     if origin is Literal:
-        if not any(type(value) is type(each) and value == each for each in parts):
+        alike = [each for each in parts if isinstance(value, type(each)) and not isinstance(value, bool)]
+        if not (value in alike or any(value is each for each in parts)):
             raise _Misfit(_give(kind, value, name))
         return value
     if kind in (float, int):
         return _number(kind, value, name)
     if origin is Callable or kind is Callable or origin is typing.get_origin(Callable[..., Any]):
         count = len(parts[0]) if parts and isinstance(parts[0], list) else None
-        return called_with(value, None if count is None else Called(*(f"argument {n + 1}" for n in range(count))))
+        return _called_with(value, None if count is None else Called(*(f"argument {n + 1}" for n in range(count))))
     if origin is typing.get_origin(Sequence[Any]):
         return _fit_sequence(parts[0] if parts else Any, value, name)
     if origin is typing.get_origin(Mapping[str, Any]):
@@ -329,7 +329,7 @@ def _fit_class(cls: Any, value: Any, kind: Any, name: str) -> Any:
 def _fit_annotated(kind: Any, said: tuple[Any, ...], value: Any, name: str) -> Any:
     for each in said:
         if isinstance(each, Called):
-            return called_with(value, each)
+            return _called_with(value, each)
     bounds = [each for each in said if isinstance(each, Bound)]
     whole = Annotated[(kind, *said)]
     try:
@@ -390,13 +390,16 @@ def _number(kind: type, value: Any, name: str) -> Any:
         if kind is int and isinstance(value, float) and value.is_integer():
             raise _Misfit(f"give a whole number: {int(value)}")
         raise _Misfit(_give(kind, value, name))
-    number = kind(value)
+    try:
+        number = kind(value)
+    except (OverflowError, ValueError):  # longer than any float, or a Decimal that signals
+        number = math.nan
     if number != number:
         raise _Misfit(_give(kind, value, name))
     return value if type(value) in (int, float) else number
 
 
-def called_with(function: Any, wanted: Called | None) -> Any:
+def _called_with(function: Any, wanted: Called | None) -> Any:
     """Give *function*, once it is known that it can be called as *wanted*; None looks only whether it can be called.
 
     Raises:

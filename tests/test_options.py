@@ -348,6 +348,14 @@ def test_what_is_no_type_is_refused(changes: dict[str, Any], wanted: str):
     assert wanted in said(lambda: support_desk(**changes))
 
 
+def test_a_confidence_that_no_answer_could_have_is_refused():
+    """Without log probabilities every answer would be too unsure."""
+    desk = support_desk(confidence=lk.Confidence(at_least=0.5))
+
+    assert "write Model('offline/nearest', logprobs=True)" in said(lambda: desk.replace(model="offline/nearest"))
+    assert desk.replace(model=lk.Model("offline/nearest", logprobs=True)).model == "offline/nearest"
+
+
 @pytest.mark.parametrize("name", ["opnai/gpt-4o", "Anthropic/claude", "google/gemini-pro"])
 def test_a_provider_that_is_not_known_is_named_when_the_call_is_defined(name: str):
     """No request is made of which an HTTP status could tell."""

@@ -146,7 +146,7 @@ def define(name: str, parts: Parts) -> Definition:
     if policy.cache is not None:
         output.check_keepable(name)
     seat = Seat.of(parts.model, policy)
-    _check_confidence(name, parts.confidence, output)
+    _check_confidence(name, parts.confidence, output, seat)
     rungs = tuple(_rung(name, rung, output, policy) for rung in parts.fallbacks)
     _check_prices(name, policy, [seat, *(rung for rung in rungs if isinstance(rung, Seat))])
     flags = Flags.checked(name, parts.flags, parts.sticky, parts.input)
@@ -255,8 +255,15 @@ def _check_guard(place: str, kinds: list[Any], parts: Parts) -> None:
         )
 
 
-def _check_confidence(name: str, confidence: Confidence | None, output: OutputType) -> None:
-    if confidence is None or confidence.on is None:
+def _check_confidence(name: str, confidence: Confidence | None, output: OutputType, seat: Seat) -> None:
+    if confidence is None:
+        return
+    if confidence.score == "logprob" and seat.spec is not None and not seat.spec.logprobs:
+        raise CallInvalid(
+            f"{name}: Confidence(score='logprob') needs log probabilities, and none are asked for: write "
+            f"Model({seat.spec.name!r}, logprobs=True), or give score='consistency' or a function"
+        )
+    if confidence.on is None:
         return
     fields = (output.schema or {}).get("properties")
     if fields is not None and confidence.on not in fields:
@@ -317,11 +324,11 @@ def _variants(name: str, parts: Parts, flags: Flags | None) -> Callable[[Mapping
             changes: dict[str, Any] = {"flags": {}, "sticky": None}
             for key, name_of_variant in which.items():
                 changes |= by_flag[key][name_of_variant]
-                unknown = changes.keys() - {field.name for field in dataclasses.fields(Parts)}
-                if unknown:
+                parts_there_are = [field.name for field in dataclasses.fields(Parts)]
+                for stranger in sorted(changes.keys() - set(parts_there_are)):
+                    said = no_option("GuardedCall", stranger, parts_there_are)
                     raise CallInvalid(
-                        f"{name}: variant {name_of_variant!r} of flag {key!r} changes {sorted(unknown)[0]!r}, "
-                        "which GuardedCall does not have"
+                        f"{name}: variant {name_of_variant!r} of flag {key!r} changes {stranger!r}: {said}"
                     )
             made[known] = define(name, dataclasses.replace(parts, **changes))
         return made[known]

@@ -25,6 +25,7 @@ from labkit.evals.formats.writing import write_rows
 from labkit.evals.messy import MessyKind, messy_cases
 from labkit.evals.promotion import promoted
 from labkit.extras import needs
+from labkit.options import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,14 +46,14 @@ class Dataset:
         name: For reports; the file's stem when loaded.
 
     Raises:
-        DatasetInvalid: No case, or an id that appears twice.
+        DatasetInvalid: No case, something that is none, or an id that appears twice.
     """
 
     cases: tuple[Case, ...]
     name: str = "inline"
 
     def __init__(self, cases: Iterable[Case], name: str = "inline") -> None:
-        object.__setattr__(self, "cases", tuple(cases))
+        object.__setattr__(self, "cases", _checked(cases))
         object.__setattr__(self, "name", name)
         if not self.cases:
             raise DatasetInvalid(f"dataset {name!r} holds no case: give at least one")
@@ -264,6 +265,26 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {len(self)} cases, hash={self.hash[:12]!r})"
+
+
+def _checked(cases: Any) -> tuple[Case, ...]:
+    """Give *cases* once it is known that they are some.
+
+    Raises:
+        DatasetInvalid: They are not.
+    """
+    if isinstance(cases, (str, Path)):
+        raise DatasetInvalid(f"Dataset({str(cases)!r}): a file of cases is read with Dataset.load(path)")
+    if isinstance(cases, Case):
+        raise DatasetInvalid(f"Dataset(Case(id={cases.id!r})): give a list, also of one: Dataset([case])")
+    if not isinstance(cases, Iterable):
+        raise DatasetInvalid(f"Dataset({shown(cases)}): give a list of Case")
+    found = tuple(cases)
+    for n, each in enumerate(found):
+        if not isinstance(each, Case):
+            mend = "write Case(**row)" if isinstance(each, Mapping) else "give Case(id=..., input={...}, expected=...)"
+            raise DatasetInvalid(f"Dataset(cases[{n}]={shown(each)}): a {type(each).__name__} is no Case: {mend}")
+    return found
 
 
 def _cases(

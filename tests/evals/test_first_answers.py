@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 import labkit as lk
 from labkit import evals
-from labkit.errors import LabkitWarning, ModelError, OptionInvalid, RunStopped
+from labkit.errors import DatasetInvalid, LabkitWarning, ModelError, OptionInvalid, RunStopped
 from labkit.models.scripted import Reply
 from labkit.models.server import ModelServer
 from labkit.store.runs import RunStore
@@ -314,6 +314,22 @@ def test_what_is_no_call_is_refused_in_its_own_words(given: Any, said: str):
     with pytest.raises(OptionInvalid) as caught:
         asyncio.run(evals.aevaluate(given, cases(2)))
     assert f"evaluate asks a GuardedCall, or a list of them, not {said}: give lk.GuardedCall(" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("cases.jsonl", r"a file of cases is read with Dataset.load\(path\)"),
+        (evals.Case(id="a", input={}), r"give a list, also of one: Dataset\(\[case\]\)"),
+        ([{"id": "a", "input": {}}], r"a dict is no Case: write Case\(\*\*row\)"),
+        (["what?"], r"a str is no Case: give Case\(id="),
+        (3, "give a list of Case"),
+    ],
+)
+def test_what_is_no_dataset_is_refused_where_it_is_made(given: Any, said: str):
+    """With what to write instead."""
+    with pytest.raises(DatasetInvalid, match=said):
+        evals.Dataset(given)
 
 
 # --- what is expected -------------------------------------------------------------------------------------------------

@@ -15,8 +15,10 @@ from desk import GOOD, support_desk
 
 import labkit as lk
 from labkit import evals
+from labkit.errors import RunStopped
 from labkit.models.faults import Faults, Fixed
 from labkit.models.server import ModelServer
+from labkit.store.runs import RunStore
 
 EXACT = [evals.ExactMatch("intent")]
 
@@ -66,6 +68,38 @@ def test_repeats_on_workers_are_answers_of_their_own(client: Any, tmp_path: Path
 
     assert requests == 12
     assert {row.result.source for row in run.rows} == {"model"}
+
+
+def test_workers_stop_at_requests_that_are_all_refused(client: Any, tmp_path: Path):
+    """As here: with what the server said, and long before the last case."""
+    with ModelServer(lk.ScriptedModel(GOOD)) as server:
+        wrong = lk.Model("openai/m", base_url=f"{server.base_url}/nowhere")
+        desk = support_desk(fallbacks=[lk.SafeDefault({"intent": "card_arrival", "urgency": 1})]).replace(model=wrong)
+
+        with pytest.raises(RunStopped, match=r"failed alike, at step model: .*HTTP 404.* 0 of 200 cases are stored"):
+            evals.evaluate(
+                desk, cases(200), scorers=EXACT, concurrency=8, engine=client, store=f"sqlite:///{tmp_path}/r.db",
+                progress=False,
+            )  # fmt: skip
+
+
+def test_workers_stop_at_a_scorer_that_gives_no_score(client: Any, tmp_path: Path):
+    """What their shard brought is kept."""
+
+    def quality(case: evals.Case, result: Any) -> Any:
+        return "good"
+
+    with ModelServer(lk.ScriptedModel(GOOD)) as server:
+        desk = support_desk().replace(model=lk.Model("openai/m", base_url=server.base_url))
+        with pytest.raises(RunStopped, match=r"quality gave 'good'.* of 200 cases are stored"):
+            evals.evaluate(
+                desk, cases(200), scorers=[quality], concurrency=8, engine=client, store=f"sqlite:///{tmp_path}/r.db",
+                run_id="r", progress=False,
+            )  # fmt: skip
+
+    kept = RunStore(f"sqlite:///{tmp_path}/r.db")
+    assert 1 <= len(kept.facts("r")) <= 16
+    kept.close()
 
 
 def test_a_worker_killed_in_the_middle_loses_and_duplicates_nothing(client: Any, tmp_path: Path):
