@@ -43,6 +43,10 @@ SCHEMA = {
     "additionalProperties": False,
 }
 ASKED = (Message("user", "Where is my card?"),)
+# Whoever shares the processors, an answer is waited for: how long it takes is no promise of these tests.
+PATIENT = lk.Policy(
+    deadline_s=280.0, attempt=lk.Attempt(total_s=270.0), retry=lk.Retry(max_attempts=1), reask=0, breaker=None
+)
 QUESTION = CompletionRequest(messages=ASKED, sampling=Sampling(temperature=0.0, max_tokens=12))
 STRUCTURED = CompletionRequest(messages=ASKED, schema=SCHEMA, schema_name="triage", sampling=LIKELIEST)
 CLIENTS = {"direct": DirectClient, "litellm": LitellmClient}
@@ -183,7 +187,7 @@ class Sorted(BaseModel):
 
 
 def sorting(served: Served, **options: Any) -> lk.GuardedCall[Any]:
-    options = {"policy": lk.Policy(deadline_s=60.0, retry=lk.Retry(max_attempts=1), reask=0)} | options
+    options = {"policy": PATIENT} | options
     return lk.GuardedCall(
         "sorting",
         input=Note,
@@ -302,7 +306,7 @@ def test_a_conversation_is_understood_as_one(served: Served):
         output=str,
         prompt=lk.Prompt(system="Be brief.", history="turns", user="{{ input.text }}"),
         model=served.model(max_tokens=20),
-        policy=lk.Policy(deadline_s=60.0, reask=0),
+        policy=PATIENT,
     )
     turns = [lk.Turn(role="user", text="My name is Ada."), lk.Turn(role="assistant", text="Hello Ada.")]
 
@@ -321,8 +325,9 @@ def test_a_picture_that_the_server_cannot_take_is_no_answer(served: Served):
         photo: lk.Image
 
     call = lk.GuardedCall(
-        "look", input=Photo, output=str, prompt=lk.Prompt(user="What is this? {{ input.photo }}"), model=served.model()
-    )
+        "look", input=Photo, output=str, prompt=lk.Prompt(user="What is this? {{ input.photo }}"),
+        model=served.model(), policy=PATIENT,
+    )  # fmt: skip
 
     result = call(photo=png)
 
@@ -429,7 +434,7 @@ def test_what_it_is_asked_for_is_what_comes(served: Served, kind: str):
             system="Answer with the JSON that is asked for, as short as you can.", user="{{ input.text }}"
         ),
         model=served.model(max_tokens=160),
-        policy=lk.Policy(deadline_s=60.0, retry=lk.Retry(max_attempts=1), reask=0),
+        policy=PATIENT,
     )
 
     result = call(text="The customer's card has not come.")
