@@ -115,7 +115,9 @@ async def apply_rules(
             checked = output.validate(verdict, accepted=value)
         except StepFailed as broken:
             raise _failed(
-                "bug", f"rule {name_of(rule)} made a value that the schema rejects: {broken.reason.message}"
+                "bug",
+                f"rule {name_of(rule)} made a value that the schema rejects: {broken.reason.message}: "
+                "return the value, changed or not, or Reject",
             ) from broken
         changes = _changes(output.dump(value), output.dump(checked), "")
         if not changes:  # what is never dumped, a secret, has changed: that it was is said, and no more

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from numbers import Real
 from typing import Annotated, Any, Protocol, runtime_checkable
 
@@ -164,7 +165,7 @@ def _checked(name: str, given: Any) -> Score:
 
 def _number(name: str, given: Any) -> float:
     value = given.item() if hasattr(given, "item") and not getattr(given, "shape", ()) else given
-    number = float(value) if isinstance(value, Real) else math.nan
+    number = float(value) if isinstance(value, (Real, Decimal)) else math.nan
     if not 0.0 <= number <= 1.0:  # NaN neither
         raise _NoScore(name, given)
     return number
