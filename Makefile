@@ -68,6 +68,7 @@ bench: setup
 	$(BIN)/python benchmarks/reading_corpus.py
 	$(BIN)/python benchmarks/guards_speed.py
 	$(BIN)/python benchmarks/stats_false_positives.py
+	$(BIN)/python benchmarks/evidence_simulation.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/kill_and_resume.py
 

@@ -1,7 +1,7 @@
 """``labkit ...``: evaluation from a terminal, from cron and from CI.
 
-Exit codes of ``labkit run``: 0 passed, 1 the notebook or labkit failed, 2 quality fell, 3 not enough evidence (with
---strict). Every other command ends with 0, or with 1 and a reason.
+Exit codes of ``labkit run``: 0 passed (or, without --strict, not enough evidence), 1 the notebook or labkit failed,
+2 quality fell, 3 not enough evidence or drift (with --strict). Every other command ends with 0, or with 1 and a reason.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from labkit.errors import LabkitError, StoreMissing
+from labkit.errors import LabkitError, StoreMissing, TooFewCases
 from labkit.evals.arms import compare_arms
 from labkit.evals.compare import compare
+from labkit.evals.gate import Gate
 from labkit.evals.history import history
 from labkit.evals.runner import load_run
 from labkit.scheduled.night import Exit, run_night
@@ -100,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
 
     bless = stored("bless", _bless, "Make a run the baseline of its call.")
     bless.add_argument("run", metavar="RUN", help="a run id, or its end as comparisons print it")
+    bless.add_argument(
+        "--margin", type=_share, default=0.02, help="of the gate that is planned: a share (default: 0.02, two points)"
+    )
 
     export = stored("export", _export, "Write a run's rows to a file.")
     export.add_argument("run", metavar="RUN", help="a run id, or its end as comparisons print it")
@@ -119,7 +123,7 @@ def _run(given: argparse.Namespace) -> int:
     _say(f"{night.verdict} after {night.elapsed_s:.0f} s: {reason}", file=where)
     if night.executed.is_file():
         _say(f"executed notebook: {night.executed}", file=where)
-    if night.exit:
+    if night.exit or night.attention or night.verdict == "inconclusive":
         try:
             notify(
                 f"labkit: {night.verdict}: {given.notebook}", f"{night.reason}\n\nexecuted notebook: {night.executed}"
@@ -185,7 +189,12 @@ def _bless(given: argparse.Namespace) -> int:
         run = store.heading(store.find(given.run))
     with opened(given.store) as store:
         store.bless(run.run_id)
-    _say(f"{run.run_id} is the baseline of {run.call} from now on")
+        baseline = load_run(run.run_id, store=store)
+        try:
+            planned = Gate.plan(baseline, margin=given.margin).text()
+        except TooFewCases as nothing:
+            planned = f"no gate can be planned: {nothing}"
+    _say(f"{run.run_id} is the baseline of {run.call} from now on\n{planned}")
     return Exit.PASS
 
 
@@ -199,6 +208,16 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1 on")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a share from 0 to below 1; 0.02 is two points")
+    return share
 
 
 def _value(text: str) -> Any:

@@ -52,7 +52,7 @@ def main() -> None:
         "verdict": f"{seen.headline}; 95% interval {low * 100:+.1f} to {high * 100:+.1f} points",
         "evidence": f"{seen.table.discordant} discordant cases: "
         f"{seen.table.only_b} improved, {seen.table.only_a} regressed; "
-        f"exact McNemar p = {seen.p_value:.2g}",
+        f"{seen.contrast.test} p = {seen.p_value:.2g}",
         "latency": f"p50 {p50.a * 1000:.1f} ms and {p50.b * 1000:.1f} ms",
         "nightly gate": f"{gate['verdict']} ({OUT.name}/nightly/gate.json)",
         "runs": f"{runs.url.removeprefix('sqlite:///')} (labkit runs)",

@@ -172,6 +172,19 @@ def test_a_failed_night_is_told(
     assert "labkit: regression" in taken[0]["title"] and "c: why" in taken[0]["message"]
 
 
+def test_a_night_that_somebody_should_look_at_is_told(
+    tmp_path: Path, webhook: tuple[str, list[dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+):
+    """Not enough evidence, and a pass with a loss that was allowed, end with 0 and are told nevertheless."""
+    address, taken = webhook
+    monkeypatch.setenv("LABKIT_NOTIFY", address)
+    allowed = JUDGE.replace('"call": "c"', '"call": "c", "attention": ["worse, which was allowed"]')
+
+    assert main(["run", notebook(tmp_path, JUDGE), "--out", str(tmp_path / "a"), "-p", "verdict", "inconclusive"]) == 0
+    assert main(["run", notebook(tmp_path, allowed), "--out", str(tmp_path / "b")]) == 0
+    assert ["inconclusive" in taken[0]["title"], "pass" in taken[1]["title"]] == [True, True]
+
+
 def test_word_that_cannot_be_sent_changes_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
@@ -209,7 +222,9 @@ def test_runs_are_listed_compared_blessed_and_exported(store: str, tmp_path: Pat
     said = capsys.readouterr().out
     lines = said.splitlines()
     assert lines[0] == "new is the baseline of triage from now on"
-    new, old = lines[2:4]
+    assert "a gate with a margin of 2 points" in lines[1] and "an unchanged version passes on" in lines[2]
+    header = next(n for n, line in enumerate(lines) if line.startswith("run "))
+    new, old = lines[header + 1 : header + 3]
     assert new.split()[0] == "new" and new.endswith("baseline") and "100.0%" in new
     assert old.split()[0] == "old" and "0.0%" in old and not old.endswith("baseline")
     assert "triage (new) is better than triage (old) by 100.0 points" in said

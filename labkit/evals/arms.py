@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labkit.errors import RunsDiffer
@@ -21,7 +21,7 @@ __all__ = ["Arms", "compare_arms"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Arms:
-    """Several runs against the first, their p-values adjusted by Holm.
+    """Several runs against the first, their p-values adjusted by Holm, their intervals holding together.
 
     Args:
         first: The run the others are compared with.
@@ -59,6 +59,9 @@ class Arms:
 def compare_arms(runs: Sequence[EvalRun]) -> Arms:
     """Compare each run with the first; with every arm more, a difference has to be clearer to count.
 
+    Each arm is told from the first by Holm's steps. Its interval is Bonferroni's, at 1 - 5% / arms, so that all of them
+    hold together; where only Holm's step tells an arm from the first, the end next to 0 is the one at that step.
+
     Raises:
         RunsDiffer: Fewer than two runs, or two that share no case.
         TooFewCases: No shared case could be judged.
@@ -68,7 +71,14 @@ def compare_arms(runs: Sequence[EvalRun]) -> Arms:
     if len(runs) < 2:
         raise RunsDiffer(f"{len(runs)} run given: a comparison takes two or more")
     seen = [compare(runs[0], run) for run in runs[1:]]
+    arms = len(seen)
     adjusted = holm([each.p_value for each in seen])
-    return Arms(
-        first=runs[0], comparisons=[replace(each, adjusted_p=p) for each, p in zip(seen, adjusted, strict=True)]
-    )
+    found = dict[int, Comparison]()
+    for step, at in enumerate(sorted(range(arms), key=lambda at: seen[at].p_value)):
+        is_told = adjusted[at] <= _ALPHA
+        towards_zero = 1 - _ALPHA / (arms - step) if is_told else 1 - _ALPHA / arms
+        found[at] = seen[at].among(adjusted[at], 1 - _ALPHA / arms, towards_zero)
+    return Arms(first=runs[0], comparisons=[found[at] for at in range(arms)])
+
+
+_ALPHA = 0.05

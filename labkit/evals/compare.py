@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from labkit.errors import TooFewCases
 from labkit.evals.contrast import Contrast, PrimaryTest, Table, Verdict, contrast
-from labkit.evals.measures import Difference, measured
+from labkit.evals.measures import Difference, measured, of_contrast, shown
 from labkit.evals.pairing import Paired, pair_up
 from labkit.evals.pairs import Pairs
 from labkit.evals.runs import EvalRun
 from labkit.evals.stats import Interval, benjamini_hochberg
+from labkit.extras import needs
 from labkit.terminal import printable
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Comparison", "Slice", "compare"]
 
@@ -26,7 +23,11 @@ class Slice:
     """The same contrast for the cases of one tag; exploratory, not the primary test.
 
     Args:
+        contrast: Its interval allows for how many slices were looked at, and how many stand out.
         adjusted_p: For the number of slices, by Benjamini and Hochberg.
+
+    Source: Benjamini and Yekutieli (2005), "False discovery rate-adjusted multiple confidence intervals for selected
+    parameters", JASA 100, for the intervals.
     """
 
     tag: str
@@ -35,7 +36,7 @@ class Slice:
 
     @property
     def verdict(self) -> Verdict:
-        return _verdict(self.adjusted_p, self.contrast.difference)
+        return self.contrast.verdict
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +52,7 @@ class Comparison:
         slices: By tag, most cases first.
         changed: Names of the parts whose versions differ: "prompt", "model", ...
         warnings: Why the comparison may not be what it seems.
+        notes: What it made of what it found: cases that ask the same, latencies that came in stretches.
         adjusted_p: The p-value by Holm where several arms are compared at once, else that of the contrast.
     """
 
@@ -62,11 +64,12 @@ class Comparison:
     slices: Sequence[Slice]
     changed: Sequence[str]
     warnings: Sequence[str]
+    notes: Sequence[str]
     adjusted_p: float
 
     @property
     def verdict(self) -> Verdict:
-        return _verdict(self.adjusted_p, self.contrast.difference)
+        return self.contrast.verdict
 
     @property
     def table(self) -> Table:
@@ -80,7 +83,7 @@ class Comparison:
 
     @property
     def interval(self) -> Interval:
-        """95% interval of ``difference``."""
+        """Interval of ``difference``, on which the verdict rests; 95%, of several arms together where there are."""
         return self.contrast.interval
 
     @property
@@ -92,6 +95,12 @@ class Comparison:
     def primary_test(self) -> str:
         """What the verdict rests on; it follows from how the cases were asked, never from the answers."""
         return f"pass rate by {self.contrast.test}, two-sided, at 5%"
+
+    def among(self, adjusted_p: float, confidence: float, towards_zero: float) -> Comparison:
+        """Give the comparison as one of several; see ``Contrast.with_confidence``."""
+        seen = self.contrast.with_confidence(confidence, towards_zero)
+        first = of_contrast(self.measures[0].name, seen, higher_is_better=True)
+        return replace(self, contrast=seen, adjusted_p=adjusted_p, measures=[first, *self.measures[1:]])
 
     @property
     def a_label(self) -> str:
@@ -113,41 +122,62 @@ class Comparison:
     @property
     def evidence(self) -> str:
         """One sentence: interval, p-value, discordant cases, and what so many cases could have shown."""
-        low, high = self.interval
         seen, table = self.contrast, self.table
         said = (
-            f"pass rate on {seen.n:,} cases: 95% interval {low * 100:+.1f} to {high * 100:+.1f} points, "
+            f"pass rate on {seen.n:,} cases: {_level(seen)} interval {_ends(seen.interval)}, "
             f"{seen.test} p = {_p(seen.p_value)} "
             f"({table.only_b} improved, {table.only_a} regressed, {table.discordant} discordant)"
         )
+        if seen.unjudged:
+            said += (
+                f"; the interval allows for {_rows(seen.unjudged)} that could not be judged, on the others alone it is "
+                f"{_ends(seen.judged_interval)}"
+            )
         if self.adjusted_p != seen.p_value:
-            said += f", {_p(self.adjusted_p)} among the arms by Holm"
+            said += f"; {_p(self.adjusted_p)} among the arms by Holm"
         effect = seen.minimum_detectable_effect
         return said if effect is None else f"{said}; differences from {effect * 100:.1f} points on would show"
 
     @property
     def more_cases(self) -> int | None:
-        """How many more cases would settle it, at the rates seen; None when it is settled or cannot be told."""
+        """How many more cases a new comparison needs to settle it, at the rates seen; None when it cannot be told."""
         return self.contrast.more_cases() if self.verdict == "inconclusive" else None
+
+    @property
+    def settled_by(self) -> str:
+        """What would settle it, in a sentence; "" where it is settled or cannot be told.
+
+        A new look, not a longer one: who adds cases until a difference shows finds one too often.
+        """
+        if self.contrast.turned:
+            return "The rows that could not be judged could turn the verdict: mend their scorers."
+        more = self.more_cases
+        if not more:
+            return ""
+        return (
+            f"About {more:,} more cases would settle it, if the rates stay as they are: compare anew on "
+            f"{self.contrast.n + more:,}, once."
+        )
 
     def text(self) -> str:
         """Give the comparison for a terminal."""
         lines = [self.headline, self.evidence, ""]
         width = max(len(measure.name) for measure in self.measures)
-        lines.append(f"{'':{width}}  {'A':>9}  {'B':>9}  {'B - A':>9}  95% interval")
+        lines.append(f"{'':{width}}  {'A':>9}  {'B':>9}  {'B - A':>9}  interval, 95%")
         for measure in self.measures:
-            cells = [_shown(value, measure.unit) for value in (measure.a, measure.b)]
-            change = _shown(measure.estimate, measure.unit, signed=True)
+            cells = [shown(value, measure.unit) for value in (measure.a, measure.b)]
+            change = shown(measure.estimate, measure.unit, signed=True)
             ends = "not estimable"
             if measure.interval is not None:
-                ends = " to ".join(_shown(end, measure.unit, signed=True) for end in measure.interval)
+                ends = " to ".join(shown(end, measure.unit, signed=True) for end in measure.interval)
             mark = {"better": "  better", "worse": "  worse", "inconclusive": ""}[measure.verdict]
             lines.append(f"{measure.name:{width}}  {cells[0]:>9}  {cells[1]:>9}  {change:>9}  {ends}{mark}")
         lines.append("")
-        if self.more_cases:
-            lines.append(f"About {self.more_cases:,} more cases would settle it, if the rates stay as they are.")
+        if self.settled_by:
+            lines.append(self.settled_by)
         lines.append(f"changed: {', '.join(self.changed) or 'nothing'}")
         lines += [f"! {warning}" for warning in self.warnings]
+        lines += [f"note: {note}" for note in self.notes]
         return printable("\n".join(lines))
 
     def __repr__(self) -> str:
@@ -163,41 +193,47 @@ def compare(a: EvalRun, b: EvalRun) -> Comparison:
     """
     pairs = pair_up(a, b)
     primary: PrimaryTest = "mcnemar" if a.primary_test == b.primary_test == "mcnemar" else "paired_t"
-    together = Pairs(a, b, pairs)
-    passed_a, passed_b = pairs.a.passed.tolist(), pairs.b.passed.tolist()
-    judged = [n for n, (x, y) in enumerate(zip(passed_a, passed_b, strict=True)) if x == x and y == y]
-    if not judged:
+    with needs("numpy", "a comparison"):
+        import numpy as np
+
+    passed_a, passed_b = pairs.a.passed, pairs.b.passed
+    known = ~(np.isnan(passed_a.mean) | np.isnan(passed_b.mean))
+    if not known.any():
         why = a.why_unjudged() or b.why_unjudged() or "there were no scorers"
         raise TooFewCases(f"no case was judged in both {a.run_id} and {b.run_id}: {why}")
-
-    def contrasted(chosen: Sequence[int]) -> Contrast:
-        clusters = None if pairs.clusters is None else [pairs.clusters[n] for n in chosen]
-        return contrast([passed_a[n] for n in chosen], [passed_b[n] for n in chosen], clusters, primary=primary)
-
     of_tag: dict[str, list[int]] = {}
-    for n in judged:
+    for n in np.flatnonzero(known).tolist():
         for tag in pairs.tags[n]:
             of_tag.setdefault(tag, []).append(n)
-    slices = {tag: contrasted(chosen) for tag, chosen in sorted(of_tag.items())}
-    adjusted = benjamini_hochberg([seen.p_value for seen in slices.values()])
-    whole = contrasted(judged)
+
+    def of_places(chosen: Sequence[int]) -> Contrast:
+        places = np.asarray(chosen)
+        return contrast(passed_a.at(places), passed_b.at(places), pairs.units.at(places), primary=primary)
+
+    whole = contrast(passed_a, passed_b, pairs.units, primary=primary)
     return Comparison(
         a=a,
         b=b,
-        pairs=together,
+        pairs=Pairs(a, b, pairs),
         contrast=whole,
-        measures=measured(pairs, whole, primary),
-        slices=sorted(
-            (
-                Slice(tag=tag, contrast=seen, adjusted_p=p)
-                for (tag, seen), p in zip(slices.items(), adjusted, strict=True)
-            ),
-            key=lambda part: -part.contrast.n,
-        ),
+        measures=(measures := measured(pairs, whole, primary)),
+        slices=_sliced({tag: of_places(chosen) for tag, chosen in sorted(of_tag.items())}),
         changed=[part for part in {**a.versions, **b.versions} if a.versions.get(part) != b.versions.get(part)],
-        warnings=_warnings(a, b, pairs, len(judged)),
+        warnings=_warnings(a, b, pairs),
+        notes=_notes(a, b, pairs, measures),
         adjusted_p=whole.p_value,
     )
+
+
+def _sliced(of_tag: Mapping[str, Contrast]) -> list[Slice]:
+    """Most cases first; with every slice more, a difference has to be clearer to stand out."""
+    adjusted = benjamini_hochberg([seen.p_value for seen in of_tag.values()])
+    confidence = 1 - max(1, sum(1 for p in adjusted if p <= 0.05)) * 0.05 / max(1, len(of_tag))
+    slices = [
+        Slice(tag=tag, contrast=seen.with_confidence(confidence), adjusted_p=p)
+        for (tag, seen), p in zip(of_tag.items(), adjusted, strict=True)
+    ]
+    return sorted(slices, key=lambda part: -part.contrast.n)
 
 
 def _apart(run_id: str, other: str) -> str:
@@ -208,13 +244,7 @@ def _apart(run_id: str, other: str) -> str:
     return run_id[run_id.rfind("-", 0, alike) + 1 :]
 
 
-def _verdict(p_value: float, difference: float) -> Verdict:
-    if p_value > 0.05:
-        return "inconclusive"
-    return "better" if difference > 0 else "worse"
-
-
-def _warnings(a: EvalRun, b: EvalRun, pairs: Paired, judged: int) -> list[str]:
+def _warnings(a: EvalRun, b: EvalRun, pairs: Paired) -> list[str]:
     found = []
     if pairs.changed:
         named = ", ".join(repr(case_id) for case_id in pairs.changed[:3])
@@ -234,8 +264,8 @@ def _warnings(a: EvalRun, b: EvalRun, pairs: Paired, judged: int) -> list[str]:
             found.append(f"the {part.replace('_', ' ')}s differ")
     if a.primary_test != b.primary_test:
         found.append("one run asked its cases several times, the other once: they are compared by their means")
-    if judged < len(pairs.case_ids):
-        found.append(f"{len(pairs.case_ids) - judged} cases are left out: a scorer could not judge them")
+    lost = ((a, pairs.a.passed.unjudged), (b, pairs.b.passed.unjudged))
+    found += [_unjudged(run, rows) for run, rows in lost if rows]
     for run in (a, b):
         if run.unaccounted:
             found.append(
@@ -245,13 +275,50 @@ def _warnings(a: EvalRun, b: EvalRun, pairs: Paired, judged: int) -> list[str]:
     return found
 
 
-def _shown(value: float | None, unit: str, *, signed: bool = False) -> str:
-    if value is None:
-        return "unknown"
-    sign = "+" if signed else ""
-    if unit == "share":
-        return f"{value * 100:{sign}.1f}" + ("" if signed else "%")
-    return f"{value:{sign}.3f} s" if unit == "s" else f"{'-' if value < 0 else sign}${abs(value):.4f}"
+def _notes(a: EvalRun, b: EvalRun, pairs: Paired, measures: Sequence[Difference]) -> list[str]:
+    found = []
+    if pairs.alike:
+        found.append(
+            f"{pairs.alike:,} cases ask what another one asks: each question counts as one cluster, unless its cases "
+            "name clusters of their own"
+        )
+    found += dict.fromkeys(measure.note for measure in measures if measure.note)
+    is_told = any(measure.unit == "s" and measure.verdict != "inconclusive" for measure in measures)
+    if is_told and not _side_by_side(a, b):
+        found.append(
+            "latency: the runs were not asked side by side, so that a busy hour of one looks like a difference; "
+            "evaluate([a, b], ...) asks both case by case"
+        )
+    return found
+
+
+def _unjudged(run: EvalRun, rows: int) -> str:
+    """Say what was not judged, by whom: a scorer that fails where answers are bad flatters them."""
+    total = len(run.facts)
+    why = run.why_unjudged()
+    return f"{rows:,} of {total:,} rows of {run.run_id} could not be judged" + (f" ({why})" if why else "")
+
+
+def _side_by_side(a: EvalRun, b: EvalRun) -> bool:
+    """Whether both are arms of one evaluation: its id stands before the slash."""
+    return a.run_id == b.run_id or ("/" in a.run_id and a.run_id.rpartition("/")[0] == b.run_id.rpartition("/")[0])
+
+
+def _level(seen: Contrast) -> str:
+    return f"{seen.confidence * 100:.4g}%"
+
+
+def _ends(interval: Interval) -> str:
+    """In points, an end that only just leaves 0 out with as many places as show it."""
+    low, high = (end * 100 for end in interval)
+    places = 1
+    while places < 6 and any(end and not round(end, places) for end in (low, high)):
+        places += 1
+    return f"{low:+.{places}f} to {high:+.{places}f} points"
+
+
+def _rows(n: int) -> str:
+    return "1 row" if n == 1 else f"{n:,} rows"
 
 
 def _p(value: float) -> str:

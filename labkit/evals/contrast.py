@@ -1,44 +1,42 @@
-"""How two versions differ in a share of cases: both rates, the difference with its interval, a p-value.
+"""How two versions differ in a measure of cases: both means, the difference with its interval, a p-value.
 
-Where each case was asked once and stands for itself: exact McNemar with a Tango score interval. Where cases were
-repeated or come in clusters: paired t over cases or clusters, its p-value by exact sign flips while they are few.
+The verdict is what the interval says, and the p-value is of the test that the interval is the inverse of; which one
+that is follows from the kind of data, see ``labkit.evals.stats.inference``.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Literal
 
 from labkit.errors import TooFewCases
-from labkit.evals.stats import (
-    Interval,
-    cases_needed,
-    cases_needed_numeric,
-    clopper_pearson,
-    mcnemar_exact,
-    minimum_detectable_effect,
-    paired_t,
-    sign_flip,
-    tango,
-    wilson,
-)
+from labkit.evals.stats.arguments import two_sided_z
+from labkit.evals.stats.inference import EXACT_UP_TO, Inference, SignFlips, mean_difference
+from labkit.evals.stats.interval import Interval
+from labkit.evals.stats.rates import wilson
+from labkit.extras import needs
 
-__all__ = ["Contrast", "Outcome", "PrimaryTest", "Table", "Verdict", "contrast", "rate_interval"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Column = NDArray[np.float64]
+    Places = NDArray[np.int64]
+
+__all__ = [
+    "Contrast", "Judged", "Outcome", "PrimaryTest", "Table", "Units", "Verdict", "contrast", "mean_interval", "mean_of",
+    "verdict_of",
+]  # fmt: skip
 
 PrimaryTest = Literal["mcnemar", "paired_t"]
-"""Exact McNemar where each case is asked once and stands for itself; paired t where cases repeat or cluster."""
+"""McNemar where each case is asked once and stands for itself; means of cases where they repeat or cluster."""
 
 Verdict = Literal["better", "worse", "inconclusive"]
 Outcome = Literal["both", "only_a", "only_b", "neither"]
 
-# So many signs can be flipped in every way at no cost; from here on t is close enough.
-_EXACT_UP_TO = 16
-
-# With fewer, no flip of signs is rarer than 5%, whatever was answered.
-_FEWEST = 6
+_POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,20 +57,70 @@ class Table:
         return self.only_a + self.only_b
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
-    """B against A in one share, on the same cases.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """One measure of one run, a number in [0, 1] for each case.
 
     Args:
-        n: Cases.
-        a_rate: Mean over the cases.
+        mean: Over the case's rows that have the measure; nan where none has.
+        least: What the mean would be if the others had 0.
+        most: What it would be if they had 1.
+        unjudged: Rows that have none.
+    """
+
+    mean: Column
+    least: Column
+    most: Column
+    unjudged: int = 0
+
+    @classmethod
+    def of(cls, values: Column) -> Judged:
+        """Give the measure of cases that were all judged."""
+        return cls(mean=values, least=values, most=values)
+
+    def at(self, places: Places) -> Judged:
+        """Give that of some of the cases."""
+        return replace(self, mean=self.mean[places], least=self.least[places], most=self.most[places])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Units:
+    """What stands for itself among cases.
+
+    Args:
+        clusters: A whole number for each case: what it belongs to. None: every case stands for itself.
+        weights: Of each case; None weighs all the same.
+    """
+
+    clusters: Places | None = None
+    weights: Column | None = None
+
+    def at(self, places: Places) -> Units:
+        """Give those of some of the cases."""
+        with needs("numpy", "a comparison"):
+            import numpy as np
+
+        clusters = None if self.clusters is None else np.unique(self.clusters[places], return_inverse=True)[1]
+        return Units(clusters=clusters, weights=None if self.weights is None else self.weights[places])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """B against A in one measure, on the same cases.
+
+    Args:
+        n: Cases that were judged in both.
+        a_rate: Mean over these cases, by weight.
         a_interval: 95%.
-        difference: B's rate less A's.
-        interval: 95%, of *difference*.
-        p_value: Two-sided.
-        test: What *p_value* is by, in words.
+        difference: B's mean less A's.
+        interval: Of *difference*, 95% unless it is one of several that hold together. Where rows could not be judged it
+            reaches from the one end if they had gone all against B to the other if they had gone all for it.
+        judged_interval: The same of the judged rows alone.
+        unjudged: Rows of both runs that could not be judged.
+        confidence: Of the intervals of the difference.
+        p_value: Two-sided, of the judged rows.
+        test: What *p_value* and the intervals are by, in words.
         table: Who passed what.
-        variance: Of one case's difference, clusters accounted for; None where it cannot be estimated.
     """
 
     n: int
@@ -82,28 +130,61 @@ class Contrast:
     b_interval: Interval
     difference: float
     interval: Interval
+    judged_interval: Interval
+    unjudged: int
+    confidence: float
     p_value: float
     test: str
     table: Table
-    variance: float | None
+    _inferences: tuple[Inference, Inference, Inference] = field(repr=False, compare=False)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Where the interval lies; more is taken for better."""
+        return verdict_of(self.interval)
+
+    @property
+    def turned(self) -> bool:
+        """The judged rows alone would tell a difference, which those that were not judged could turn."""
+        return self.verdict == "inconclusive" != verdict_of(self.judged_interval)
 
     @property
     def minimum_detectable_effect(self) -> float | None:
-        """The smallest difference that so many cases show in four of five tries; None where it is not estimable."""
-        return minimum_detectable_effect(self.n, self.variance) if self.variance else None
+        """The smallest difference that so many cases show in four of five tries; None where nothing would."""
+        half = _half(self.interval)
+        effect = half * (1 + NormalDist().inv_cdf(_POWER) / two_sided_z(self.confidence))
+        return effect if effect < 1 else None
 
     def more_cases(self) -> int | None:
-        """Give how many more cases would show a difference of this size in four of five tries; None: no such number."""
-        try:
-            if self.test == _MCNEMAR:
-                needed = cases_needed(self.table.only_b, self.table.only_a, self.n)
-            elif self.variance and self.difference:
-                needed = cases_needed_numeric(self.difference, self.variance)
-            else:
-                return None
-        except (TooFewCases, ValueError):
+        """Give how many cases more than these a comparison takes to show this difference in four of five tries.
+
+        None where there is no such number: no difference was seen, nothing could be shown, or it is unjudged rows that
+        stand in the way.
+        """
+        effect = self.minimum_detectable_effect
+        if effect is None or not self.difference or self.turned:
             return None
-        return max(0, math.ceil(needed) - self.n)
+        return max(1, math.ceil(self.n * (effect / self.difference) ** 2) - self.n)
+
+    def with_confidence(self, confidence: float, towards_zero: float | None = None) -> Contrast:
+        """Give the contrast with intervals of another confidence.
+
+        Args:
+            confidence: Inside (0, 1).
+            towards_zero: Of the end next to 0, where it is another; it is taken only where it leaves 0 out.
+        """
+        judged, interval = _intervals(self._inferences, confidence, self.unjudged)
+        if towards_zero is not None and verdict_of(interval) == "inconclusive":
+            inner_judged, inner = _intervals(self._inferences, towards_zero, self.unjudged)
+            judged, interval = _towards_zero(judged, inner_judged), _towards_zero(interval, inner)
+        return replace(self, confidence=confidence, interval=interval, judged_interval=judged)
+
+
+def verdict_of(interval: Interval | None) -> Verdict:
+    """Say what an interval of B - A says where more is better; one that ends at 0 holds it."""
+    if interval is None:
+        return "inconclusive"
+    return "better" if interval.low > 0 else "worse" if interval.high < 0 else "inconclusive"
 
 
 def outcome_of(a: float, b: float) -> Outcome:
@@ -113,116 +194,123 @@ def outcome_of(a: float, b: float) -> Outcome:
     return "only_b" if b > 0.5 else "neither"
 
 
-def contrast(
-    a: Sequence[float], b: Sequence[float], clusters: Sequence[str] | None = None, *, primary: PrimaryTest
-) -> Contrast:
+def contrast(a: Judged, b: Judged, units: Units | None = None, *, primary: PrimaryTest) -> Contrast:
     """Contrast two versions on the same cases.
 
     Args:
-        a: Share of each case's answers that passed; at least one case.
+        a: Of each case.
         b: The same cases in the same order.
-        clusters: Of each case; None where each stands for itself.
+        units: What stands for itself; None: every case.
         primary: The test that was fixed before the run.
+
+    Raises:
+        TooFewCases: No case was judged in both.
     """
-    counts = Counter(map(outcome_of, a, b))
-    table = Table(
-        both=counts["both"], only_a=counts["only_a"], only_b=counts["only_b"], neither=counts["neither"]
-    )  # fmt: skip
-    n = len(a)
-    if primary == "mcnemar" and clusters is None:
-        difference = (table.only_b - table.only_a) / n
-        spread = table.discordant / n - difference**2
-        return Contrast(
-            n=n, a_rate=(table.both + table.only_a) / n, b_rate=(table.both + table.only_b) / n,
-            a_interval=wilson(table.both + table.only_a, n), b_interval=wilson(table.both + table.only_b, n),
-            difference=difference, interval=tango(table.only_b, table.only_a, n),
-            p_value=mcnemar_exact(table.only_a, table.only_b), test=_MCNEMAR, table=table,
-            variance=spread if spread > 0 else None,
-        )  # fmt: skip
-    sums: dict[str, float] = {}
-    sizes: Counter[str] = Counter()
-    for key, x, y in zip(clusters or map(str, range(n)), a, b, strict=True):
-        sums[key] = sums.get(key, 0.0) + y - x
-        sizes[key] += 1
-    difference, units = (math.fsum(b) - math.fsum(a)) / n, len(sums)
-    try:
-        found = paired_t(a, b, clusters)
-        spread = found.se
-    except TooFewCases:
-        spread = 0.0
-    few = units <= _EXACT_UP_TO
-    if few:
-        interval = _by_flips(list(sums.values()), [sizes[key] for key in sums])
-    else:
-        interval = found.interval if spread else _without_spread(difference, units)
-    # What was never seen is not impossible: no interval is narrower than when so many agree throughout.
-    unseen = tango(0, 0, units).high
+    with needs("numpy", "a comparison"):
+        import numpy as np
+
+    units = units or Units()
+    known = ~(np.isnan(a.mean) | np.isnan(b.mean))
+    is_whole = bool(known.all())
+    if not known.any():
+        raise TooFewCases("no case was judged in both")
+    places = np.flatnonzero(known)
+    seen_a, seen_b, of_seen = (a, b, units) if is_whole else (a.at(places), b.at(places), units.at(places))
+    pair = np.concatenate([seen_a.mean, seen_b.mean])
+    is_binary = primary == "mcnemar" and bool(np.all((pair == 0) | (pair == 1)))
+
+    def inferred(difference: Column, among: Units) -> Inference:
+        return mean_difference(difference, among.clusters, among.weights, is_binary=is_binary, bound=1.0)
+
+    judged = inferred(seen_b.mean - seen_a.mean, of_seen)
+    unjudged = a.unjudged + b.unjudged
+    inferences = (judged, judged, judged)
+    if unjudged:
+        worst, best = b.least - a.most, b.most - a.least
+        inferences = judged, inferred(worst, units), inferred(best, units)
+    judged_interval, interval = _intervals(inferences, 0.95, unjudged)
+    won_a, won_b = seen_a.mean > 0.5, seen_b.mean > 0.5
+    both, only_a, only_b = (int(np.sum(each)) for each in (won_a & won_b, won_a & ~won_b, won_b & ~won_a))
     return Contrast(
-        n=n, a_rate=math.fsum(a) / n, b_rate=math.fsum(b) / n, a_interval=rate_interval(a, clusters),
-        b_interval=rate_interval(b, clusters), difference=difference,
-        interval=Interval(
-            max(-1.0, min(interval.low, difference - unseen)), min(1.0, max(interval.high, difference + unseen))
-        ),
-        p_value=sign_flip(list(sums.values())) if few or not spread else found.p,
-        test=("exact sign flips" if few else "paired t" if spread else "sign flips")
-        + ("" if clusters is None else " over clusters"),
-        table=table, variance=n * spread**2 if spread and units >= _FEWEST else None,
+        n=len(places), a_rate=mean_of(seen_a.mean, of_seen), b_rate=mean_of(seen_b.mean, of_seen),
+        a_interval=mean_interval(seen_a.mean, of_seen), b_interval=mean_interval(seen_b.mean, of_seen),
+        difference=judged.mean, interval=interval, judged_interval=judged_interval, unjudged=unjudged, confidence=0.95,
+        p_value=judged.p, test=judged.test,
+        table=Table(both=both, only_a=only_a, only_b=only_b, neither=len(places) - both - only_a - only_b),
+        _inferences=inferences,
     )  # fmt: skip
 
 
-def _by_flips(sums: Sequence[float], sizes: Sequence[int]) -> Interval:
-    """Give the 95% interval of a mean difference that the sign-flip test does not reject; at most 16 units.
+def mean_of(values: Column, units: Units) -> float:
+    """Give the mean of the cases, by weight."""
+    if units.weights is None:
+        return math.fsum(values) / len(values)
+    return math.fsum(values * units.weights) / math.fsum(units.weights)
 
-    Args:
-        sums: Of the differences of each unit's cases.
-        sizes: How many cases each unit has.
 
-    Source: Fisher's test inverted, as in Good (2005), "Permutation, Parametric and Bootstrap Tests of Hypotheses", 3.3.
+def mean_interval(values: Column, units: Units | None = None) -> Interval:
+    """Give the 95% interval of a mean of numbers in [0, 1], one per case.
+
+    Wilson's where every case stands for itself: of passes as they are, of other numbers on as many trials as have their
+    spread, by Student's t. Over clusters, and where weights differ, from means of halves of the units, see
+    ``SignFlips``.
+
+    Source: Korn and Graubard (1998), "Confidence intervals for proportions with small expected number of positive
+    counts estimated from survey data", Survey Methodology 24, for the number of trials.
     """
-    middle = math.fsum(sums) / sum(sizes)
+    with needs("numpy", "an interval"):
+        import numpy as np
 
-    def holds(difference: float) -> bool:
-        return sign_flip([total - difference * size for total, size in zip(sums, sizes, strict=True)]) > 0.05
-
-    def end(limit: float) -> float:
-        if holds(limit):
-            return limit
-        inside, outside = middle, limit
-        for _ in range(16):  # to 1/30,000: a hundredth of a point
-            between = (inside + outside) / 2
-            inside, outside = (between, outside) if holds(between) else (inside, between)
-        return outside
-
-    return Interval(end(-1.0), end(1.0))
-
-
-def _without_spread(difference: float, units: int) -> Interval:
-    """Give the 95% interval of a mean difference where all units agree, so that t has no width to give.
-
-    That so many agree bounds the share of all that do, by Clopper and Pearson; the rest may differ by anything in
-    [-1, 1].
-    """
-    agree = clopper_pearson(units, units).low
-    return Interval(agree * difference - (1 - agree), agree * difference + (1 - agree))
+    units = units or Units()
+    n, mean = len(values), mean_of(values, units)
+    is_even = units.weights is None or bool(np.all(units.weights == units.weights[0]))
+    if units.clusters is None and is_even:
+        if np.all((values == 0) | (values == 1)):
+            return wilson(float(np.sum(values)), n)
+        return _on_trials(mean, float(np.var(values)) / n, n)
+    found = mean_difference(values, units.clusters, units.weights, bound=1.0)
+    if not isinstance(found, SignFlips) or found.units <= EXACT_UP_TO or float(np.var(found.sums / found.sizes)) == 0:
+        return _on_trials(mean, _spread(found, mean), found.units)
+    low, high = found.interval()
+    return Interval(max(0.0, low), high)
 
 
-def rate_interval(shares: Sequence[float], clusters: Sequence[str] | None = None) -> Interval:
-    """Give the 95% interval of a mean of shares, one per case, over cases or clusters.
+def _on_trials(mean: float, variance: float, n: int) -> Interval:
+    """Wilson's interval on as many trials as would have the *variance*, and wider as t is with *n* units."""
+    if not 0 < mean < 1 or n < 2 or variance <= 0:
+        return wilson(min(1.0, max(0.0, mean)) * n, n)
+    with needs("scipy", "a t interval"):
+        from scipy.special import stdtrit
 
-    Wilson's where every share is 0 or 1 and every case stands for itself, else Student's t; Wilson's on as many trials
-    as there are clusters where these agree throughout.
-    """
-    n, units = len(shares), len(shares) if clusters is None else len(set(clusters))
-    if units == n and all(share in (0.0, 1.0) for share in shares):
-        return wilson(round(math.fsum(shares)), n)
-    mean = math.fsum(shares) / n
-    try:
-        found = paired_t([0.0] * n, shares, clusters)
-    except TooFewCases:
-        return wilson(round(mean * units), units)
-    if not found.se:
-        return wilson(round(mean * units), units)
-    return Interval(max(0.0, found.low), min(1.0, found.high))
+    t = float(stdtrit(n - 1, 0.975))
+    trials = mean * (1 - mean) / (variance * n / (n - 1)) * (two_sided_z(0.95) / t) ** 2
+    return wilson(mean * trials, trials)
 
 
-_MCNEMAR = "exact McNemar"
+def _spread(found: Inference, mean: float) -> float:
+    """Variance of a mean over units of any size."""
+    if not isinstance(found, SignFlips):
+        return 0.0
+    residuals = found.sums - mean * found.sizes
+    return float((residuals**2).sum()) / float(found.sizes.sum()) ** 2
+
+
+def _intervals(
+    inferences: tuple[Inference, Inference, Inference], confidence: float, unjudged: int
+) -> tuple[Interval, Interval]:
+    """Of the judged rows, and of all whatever the others would have been."""
+    judged = inferences[0].interval(confidence)
+    if not unjudged:
+        return judged, judged
+    worst, best = (each.interval(confidence) for each in inferences[1:])
+    return judged, Interval(min(judged.low, worst.low), max(judged.high, best.high))
+
+
+def _towards_zero(outer: Interval, inner: Interval) -> Interval:
+    if inner.low > 0:
+        return Interval(inner.low, outer.high)
+    return Interval(outer.low, inner.high) if inner.high < 0 else outer
+
+
+def _half(interval: Interval) -> float:
+    return (interval.high - interval.low) / 2

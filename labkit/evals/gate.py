@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
@@ -14,6 +14,8 @@ from labkit.call.record import now
 from labkit.errors import OptionInvalid, QualityRegression
 from labkit.evals.compare import Comparison, compare
 from labkit.evals.contrast import Contrast
+from labkit.evals.figures import FIGURES, figure_of, is_ceiling, is_share
+from labkit.evals.gate_plan import GatePlan, plan_gate
 from labkit.evals.runs import EvalRun
 from labkit.options import Bound, checked
 
@@ -21,16 +23,7 @@ __all__ = ["Gate", "GateCheck", "GateResult"]
 
 GateVerdict = Literal["pass", "fail", "inconclusive"]
 
-_MEASURES: dict[str, Callable[[EvalRun], float | None]] = {
-    "pass_rate": lambda run: run.pass_rate,
-    "model_pass_rate": lambda run: run.model_pass_rate,
-    "schema_valid_rate": lambda run: run.schema_valid_rate,
-    "fallback_rate": lambda run: run.fallback_rate,
-    "p95_s": lambda run: run.summary["p95_s"],
-    "cost_usd_per_call": lambda run: None if run.cost_usd is None else run.cost_usd / len(run.facts),
-}
-# For these a floor is a ceiling: less is better.
-_CEILINGS = frozenset({"fallback_rate", "p95_s", "cost_usd_per_call"})
+Allowance = Literal["within margin"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +36,7 @@ class GateCheck:
         message: What was seen against what was asked, in a sentence.
         seen: The measure; None when it is not known.
         limit: What was asked.
+        attention: Somebody should look at it, also where it passed.
     """
 
     name: str
@@ -50,6 +44,7 @@ class GateCheck:
     message: str
     seen: float | None
     limit: float
+    attention: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +64,21 @@ class GateResult:
         held = [check.message for check in self.checks if check.verdict == self.verdict != "pass"]
         said = held or [check.message for check in self.checks]
         if self.baseline_id is None:
-            said.append(f"no baseline to compare with: labkit bless {self.run_id} makes this run one")
+            said.append(f"there was no baseline to compare with: labkit bless {self.run_id} makes this run one")
+        said += [message for message in self.attention if message not in said]
         return "; ".join(said)
+
+    @property
+    def attention(self) -> list[str]:
+        """What somebody should look at though it did not fail: what is not settled, drift, a loss that was allowed."""
+        return [check.message for check in self.checks if check.verdict == "inconclusive" or check.attention]
 
     def write(self, path: str | Path) -> Path:
         """Write the result as JSON to *path*, making its folder."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            json.dumps({"judged_at": now(), "reason": self.reason, **asdict(self)}, indent=2) + "\n", encoding="utf-8"
-        )
+        about = {"judged_at": now(), "reason": self.reason, "attention": self.attention, **asdict(self)}
+        path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         return path
 
     def enforce(self) -> GateResult:
@@ -113,35 +113,65 @@ class GateResult:
 class Gate:
     """What a run must hold to go live.
 
+    Against the baseline it passes where the whole interval of the difference is above ``-margin`` or the answers are
+    the same; it fails where the whole of it is below ``-margin``, or below 0: worse beyond doubt is a failure of its
+    own. A floor holds where the whole interval of its figure is on the right side of it, and is broken where the whole
+    is on the other. In between there is not enough evidence.
+
     Args:
         margin: Largest loss of pass rate against the baseline that is accepted, as a share: 0.02 is two points.
-        floors: Limits by measure: ``pass_rate``, ``model_pass_rate`` and ``schema_valid_rate`` at least;
-            ``fallback_rate``, ``p95_s`` and ``cost_usd_per_call`` at most.
+        floors: Limits by figure: ``pass_rate``, ``model_pass_rate`` and ``schema_valid_rate`` at least;
+            ``fallback_rate``, ``latency_p50_s``, ``latency_p95_s`` and ``cost_usd`` (of one call) at most. A floor of 1
+            asks for every row, a ceiling of 0 for none.
+        allow: "within margin": a loss beyond doubt passes as long as it is within the margin beyond doubt.
 
     Raises:
-        OptionInvalid: A margin outside [0, 1) or a measure that does not exist.
+        OptionInvalid: A margin outside [0, 1) or a figure that does not exist.
     """
 
     margin: Annotated[float, Bound(0.0, 1.0)] = 0.02
     floors: Mapping[str, float] = field(default_factory=dict)
+    allow: Allowance | None = None
 
     def __post_init__(self) -> None:
-        if self.margin == 1.0:
-            raise OptionInvalid(f"Gate(margin={self.margin}): give a share from 0 to below 1; 0.02 is two points")
-        for name, limit in self.floors.items():
-            if name.endswith("_rate") and not 0.0 <= limit <= 1.0:
-                raise OptionInvalid(f"Gate(floors=...): {name}={limit:g} is a share from 0 to 1; 0.7 is 70%")
-        unknown = set(self.floors) - set(_MEASURES)
+        _check_margin(self.margin)
+        if self.allow not in (None, "within margin"):
+            raise OptionInvalid(f"Gate(allow={self.allow!r}): give 'within margin' or leave it out")
+        unknown = set(self.floors) - set(FIGURES)
         if unknown:
             raise OptionInvalid(
-                f"Gate(floors=...): {sorted(unknown)[0]!r} is not a measure; there are {', '.join(_MEASURES)}"
+                f"Gate(floors=...): {sorted(unknown)[0]!r} is not a measure; there are {', '.join(FIGURES)}"
             )
+        for name, limit in self.floors.items():
+            if is_share(name) and not 0.0 <= limit <= 1.0:
+                raise OptionInvalid(f"Gate(floors=...): {name}={limit:g} is a share from 0 to 1; 0.7 is 70%")
 
-    def check(self, run: EvalRun, *, baseline: EvalRun | None = None) -> GateResult:
+    @staticmethod
+    def plan(
+        baseline: EvalRun, *, margin: float, again: EvalRun | None = None, allow: Allowance | None = None
+    ) -> GatePlan:
+        """Say before anything is asked how often a gate with this margin will be right, and what more answers bring.
+
+        Args:
+            baseline: Its cases, rate, price and pace are taken; its repeats show how far answers vary.
+            again: Another run of the same version, which shows that where the baseline asked its cases once.
+            allow: As for ``Gate``.
+
+        Raises:
+            TooFewCases: The baseline has no judged case.
+            OptionInvalid: A margin outside [0, 1).
+        """
+        _check_margin(margin)
+        return plan_gate(baseline, margin, again=again, within_margin=allow is not None)
+
+    def check(self, run: EvalRun, *, baseline: EvalRun | None = None, drift: Sequence[str] = ()) -> GateResult:
         """Judge *run*; without a *baseline* by the floors alone.
 
         What would let a run pass by not being measured is not enough evidence: scorers that are not the baseline's, and
         more rows that no scorer could judge than the margin allows.
+
+        Args:
+            drift: What has drifted, ``history(...).drifted``: it keeps the run from passing until somebody looked.
 
         Raises:
             RunsDiffer: The runs cannot be paired.
@@ -153,12 +183,15 @@ class Gate:
             )
         checks = [_check_floor(name, limit, run) for name, limit in self.floors.items()]
         if baseline is not None:
-            checks.insert(0, _check_regression(compare(baseline, run), self.margin))
+            checks.insert(0, _check_regression(compare(baseline, run), self.margin, self.allow))
             if dict(baseline.scorers) != dict(run.scorers):
                 checks.append(_SCORERS_DIFFER)
         lost = len(run.facts) - len(run.judged)
         if lost and run.scorers:
             checks.append(_check_judged(lost, len(run.facts), self.margin))
+        checks += [
+            GateCheck(name="drift", verdict="inconclusive", message=said, seen=None, limit=0.0) for said in drift
+        ]
         verdicts = {check.verdict for check in checks}
         return GateResult(
             verdict="fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass",
@@ -176,6 +209,10 @@ _SCORERS_DIFFER = GateCheck(
 )  # fmt: skip
 
 
+def _check_drift(said: str) -> GateCheck:
+    return GateCheck(name="drift", verdict="inconclusive", message=said, seen=None, limit=0.0)
+
+
 def _check_judged(lost: int, rows: int, margin: float) -> GateCheck:
     """Rows that no scorer could judge are in no rate: a gate that went by the others could be walked around."""
     share = lost / rows
@@ -185,37 +222,85 @@ def _check_judged(lost: int, rows: int, margin: float) -> GateCheck:
     )  # fmt: skip
 
 
-def _check_regression(seen: Comparison, margin: float) -> GateCheck:
-    """Non-inferiority: the whole interval of the difference above -margin passes, the whole of it below fails."""
+def _check_margin(margin: float) -> None:
+    if not 0.0 <= margin < 1.0:
+        raise OptionInvalid(f"Gate(margin={margin}): give a share from 0 to below 1; 0.02 is two points")
+
+
+def _check_regression(seen: Comparison, margin: float, allow: Allowance | None) -> GateCheck:
+    """Non-inferiority and a test of the difference in one look at the interval."""
     found = seen.contrast
     low, high = found.interval
-    verdict: GateVerdict = "pass" if low > -margin else "fail" if high < -margin else "inconclusive"
     message = (
         f"pass rate {found.a_rate:.1%} to {found.b_rate:.1%}: "
         f"difference {low * 100:+.1f} to {high * 100:+.1f} points on {found.n:,} cases, margin {margin * 100:g}"
     )
-    if verdict == "inconclusive" and (more := _more_cases(found, margin)) is not None:
-        message += f"; about {more:,} more cases would settle it"
-    return GateCheck(name="regression", verdict=verdict, message=message, seen=found.difference, limit=-margin)
+    verdict: GateVerdict = "pass" if low > -margin else "fail" if high < -margin else "inconclusive"
+    is_worse = high < 0
+    if is_worse and verdict != "fail":
+        if allow is None:
+            verdict = "fail"
+            message += "; worse than the baseline beyond doubt, if not by the margin"
+        elif verdict == "pass":
+            message += "; worse than the baseline beyond doubt, within the margin, which was allowed"
+    elif verdict == "inconclusive" and _same_answers(seen):
+        verdict = "pass"
+        message += "; the answers are the same"
+    if verdict == "inconclusive":
+        if found.turned or found.unjudged:
+            message += f"; {found.unjudged:,} rows of both runs could not be judged and might turn it"
+        if (more := _more_cases(found, margin)) is not None:
+            message += f"; about {more:,} more cases would settle it"
+    return GateCheck(
+        name="regression", verdict=verdict, message=message, seen=found.difference, limit=-margin,
+        attention=is_worse and verdict == "pass",
+    )  # fmt: skip
+
+
+def _same_answers(seen: Comparison) -> bool:
+    """Whether every row was answered alike, for then the version cannot have changed for these cases."""
+    a, b = seen.a, seen.b
+    if seen.table.discordant or seen.difference or len(a.facts) != len(b.facts) or seen.contrast.unjudged:
+        return False
+    if any((x.case_id, x.repeat, x.case_hash, x.passed) != (y.case_id, y.repeat, y.case_hash, y.passed)
+           for x, y in zip(a.facts, b.facts, strict=True)):  # fmt: skip
+        return False
+    return all(x.result.data() == y.result.data() for x, y in zip(a.rows, b.rows, strict=True))
 
 
 def _more_cases(found: Contrast, margin: float) -> int | None:
     """How many more cases bring the interval's end to the margin, were the difference to stay; None if it is on it."""
     gap = found.difference + margin
-    half = found.difference - found.interval.low if gap > 0 else found.interval.high - found.difference
+    half = found.difference - found.judged_interval.low if gap > 0 else found.judged_interval.high - found.difference
     if not gap:
         return None
     # An interval's width goes with one over the root of the cases.
-    return math.ceil(found.n * (half / gap) ** 2) - found.n
+    more = math.ceil(found.n * (half / gap) ** 2) - found.n
+    return more if more > 0 else None
 
 
 def _check_floor(name: str, limit: float, run: EvalRun) -> GateCheck:
-    seen = _MEASURES[name](run)
-    if seen is None:
-        mend = ": give Model(price=lk.Price(...))" if name == "cost_usd_per_call" else ""
+    found = figure_of(run, name)
+    word = "at most" if is_ceiling(name) else "at least"
+    if found.value is None:
+        mend = ": give Model(price=lk.Price(...))" if name.startswith("cost_usd") else ""
         message = f"{name} is not known, {limit:g} was asked for{mend}"
         return GateCheck(name=name, verdict="inconclusive", message=message, seen=None, limit=limit)
-    holds = seen <= limit if name in _CEILINGS else seen >= limit
-    word = "at most" if name in _CEILINGS else "at least"
-    message = f"{name} {seen:.4g}, asked for {word} {limit:g}"
-    return GateCheck(name=name, verdict="pass" if holds else "fail", message=message, seen=seen, limit=limit)
+    low, high = found.interval
+    worst, best = (high, low) if is_ceiling(name) else (low, high)
+    sign = -1.0 if is_ceiling(name) else 1.0
+    if is_share(name) and limit == (0.0 if is_ceiling(name) else 1.0):
+        verdict: GateVerdict = "pass" if found.value == limit else "fail"
+        said = "asked of every row"
+    elif is_share(name) and limit == (1.0 if is_ceiling(name) else 0.0):
+        verdict, said = "pass", ""
+    else:
+        verdict = "inconclusive"
+        if worst is not None and sign * worst >= sign * limit:
+            verdict = "pass"
+        elif best is not None and sign * best < sign * limit:
+            verdict = "fail"
+        ends = ("unbounded" if end is None else f"{end:.4g}" for end in found.interval)
+        said = f"95% interval {' to '.join(ends)}"
+    message = f"{name} {found.value:.4g}, asked for {word} {limit:g}" + (f" ({said})" if said else "")
+    return GateCheck(name=name, verdict=verdict, message=message, seen=found.value, limit=limit)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from labkit.errors import TooFewCases
-from labkit.evals.contrast import Contrast, PrimaryTest, Verdict, contrast
+from labkit.evals.contrast import Contrast, Judged, PrimaryTest, Verdict, contrast, verdict_of
 from labkit.evals.pairing import Paired
-from labkit.evals.stats import Interval, paired_t, quantile_interval
-from labkit.extras import needs
-from labkit.store.facts import percentile
+from labkit.evals.stats import Interval, mean_difference
+from labkit.evals.stats.timings import percentile_difference
 
 if TYPE_CHECKING:
     from labkit.evals.pairing import Column
 
-__all__ = ["Difference", "measured"]
+__all__ = ["Difference", "measured", "shown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +30,7 @@ class Difference:
         estimate: B less A, None where it cannot be estimated.
         interval: 95% interval of *estimate*, None where none can be given.
         higher_is_better: Which way is good.
+        note: What is to be known of it, in a sentence; "" where there is nothing.
     """
 
     name: str
@@ -41,94 +40,70 @@ class Difference:
     estimate: float | None
     interval: Interval | None
     higher_is_better: bool
+    note: str = ""
 
     @property
     def verdict(self) -> Verdict:
         """Where the interval lies; inconclusive when it holds 0 or there is none."""
-        if self.interval is None:
-            return "inconclusive"
-        if self.interval.low > 0:
-            return "better" if self.higher_is_better else "worse"
-        if self.interval.high < 0:
-            return "worse" if self.higher_is_better else "better"
-        return "inconclusive"
+        said = verdict_of(self.interval)
+        if said == "inconclusive" or self.higher_is_better:
+            return said
+        return "worse" if said == "better" else "better"
 
 
 def measured(pairs: Paired, passed: Contrast, primary: PrimaryTest) -> list[Difference]:
     """Give the pass rate first, then the rest."""
 
-    def share(name: str, a: Column, b: Column) -> Difference:
-        seen = contrast(a.tolist(), b.tolist(), pairs.clusters, primary=primary)
-        return _of(name, seen, higher_is_better=name != "served by fallback")
+    def share(name: str, a: Judged, b: Judged) -> Difference:
+        seen = contrast(a, b, pairs.units, primary=primary)
+        return of_contrast(name, seen, higher_is_better=name != "served by fallback")
 
     return [
-        _of("pass rate", passed, higher_is_better=True),
+        of_contrast("pass rate", passed, higher_is_better=True),
         share("valid schema", pairs.a.schema_valid, pairs.b.schema_valid),
         share("served by fallback", pairs.a.degraded, pairs.b.degraded),
-        _median(pairs),
-        _p95(pairs),
+        _latency(pairs, "p50 latency", 0.5),
+        _latency(pairs, "p95 latency", 0.95),
         _cost(pairs),
     ]
 
 
-def _of(name: str, seen: Contrast, *, higher_is_better: bool) -> Difference:
+def of_contrast(name: str, seen: Contrast, *, higher_is_better: bool) -> Difference:
     return Difference(
         name=name, unit="share", a=seen.a_rate, b=seen.b_rate, estimate=seen.difference, interval=seen.interval,
         higher_is_better=higher_is_better,
     )  # fmt: skip
 
 
-def _median(pairs: Paired) -> Difference:
-    """The interval is that of the paired log differences, carried back to seconds at A's median.
-
-    A percentile's own difference has no simple paired interval; the ratio of a typical case does.
-    """
-    a, b = percentile(pairs.a.latencies_s, 0.5), percentile(pairs.b.latencies_s, 0.5)
-    interval = None
-    ratio = _paired(pairs, pairs.a.log_elapsed, pairs.b.log_elapsed)
-    if ratio is not None and a is not None:
-        interval = Interval(a * math.expm1(ratio.low), a * math.expm1(ratio.high))
-    return _seconds("p50 latency", a, b, interval)
-
-
-def _p95(pairs: Paired) -> Difference:
-    a, b = percentile(pairs.a.latencies_s, 0.95), percentile(pairs.b.latencies_s, 0.95)
-    return _seconds("p95 latency", a, b, _mover(pairs.a.latencies_s, pairs.b.latencies_s, 0.95))
-
-
-def _mover(a: Sequence[float], b: Sequence[float], q: float) -> Interval | None:
-    """Give the interval of the difference of two quantiles from the interval of each; None where one has an open end.
-
-    It takes the runs for independent; on the same cases it is a little wider than need be.
-
-    Source: Zou and Donner (2008), "Construction of confidence limits about effect measures", Statistics in Medicine 27.
-    """
+def _latency(pairs: Paired, name: str, q: float) -> Difference:
+    a, b = (side.timings.percentile(q) for side in (pairs.a, pairs.b))
     try:
-        of_a, of_b = quantile_interval(a, q), quantile_interval(b, q)
+        found = percentile_difference(pairs.a.timings, pairs.b.timings, q)
     except TooFewCases:
-        return None
-    at_a, at_b = percentile(a, q), percentile(b, q)
-    ends = (*of_a, *of_b, at_a, at_b)
-    if None in ends:
-        return None
-    low_a, high_a, low_b, high_b, at_a, at_b = (end for end in ends if end is not None)
-    return Interval(
-        at_b - at_a - math.hypot(at_b - low_b, high_a - at_a), at_b - at_a + math.hypot(high_b - at_b, at_a - low_a)
-    )
-
-
-def _seconds(name: str, a: float | None, b: float | None, interval: Interval | None) -> Difference:
-    estimate = None if a is None or b is None else b - a
-    return Difference(name=name, unit="s", a=a, b=b, estimate=estimate, interval=interval, higher_is_better=False)
+        return Difference(name=name, unit="s", a=a, b=b, estimate=None, interval=None, higher_is_better=False)
+    note = ""
+    if found.in_stretches:
+        note = (
+            f"{name}: one run met a slow stretch that the other did not (a busy machine, a provider's busy minute), "
+            "which the interval allows for"
+        )
+    return Difference(
+        name=name, unit="s", a=a, b=b, estimate=found.estimate, interval=found.interval, higher_is_better=False,
+        note=note,
+    )  # fmt: skip
 
 
 def _cost(pairs: Paired) -> Difference:
     a, b = (_mean_of_all(side.cost_usd) for side in (pairs.a, pairs.b))
-    found = None if a is None or b is None else _paired(pairs, pairs.a.cost_usd, pairs.b.cost_usd)
+    estimate = interval = None
+    if a is not None and b is not None:
+        found = mean_difference(pairs.b.cost_usd - pairs.a.cost_usd, pairs.units.clusters)
+        estimate = found.mean * 1000
+        low, high = (end * 1000 for end in found.interval())
+        interval = Interval(low, high) if math.isfinite(low) and math.isfinite(high) else None
     return Difference(
-        name="cost per 1,000", unit="usd", a=a, b=b, estimate=None if a is None or b is None else b - a,
-        interval=None if found is None else Interval(found.low * 1000, found.high * 1000), higher_is_better=False,
-    )  # fmt: skip
+        name="cost per 1,000", unit="usd", a=a, b=b, estimate=estimate, interval=interval, higher_is_better=False
+    )
 
 
 def _mean_of_all(costs: Column) -> float | None:
@@ -137,16 +112,17 @@ def _mean_of_all(costs: Column) -> float | None:
     return None if math.isnan(mean) else mean
 
 
-def _paired(pairs: Paired, a: Column, b: Column) -> Interval | None:
-    """The 95% interval of the mean of b - a over the cases that both know; None where no spread can be estimated."""
-    with needs("numpy", "a comparison"):
-        import numpy as np
-
-    known = ~(np.isnan(a) | np.isnan(b))
-    clusters: Any = None
-    if pairs.clusters is not None:
-        clusters = [cluster for cluster, is_known in zip(pairs.clusters, known, strict=True) if is_known]
-    try:
-        return paired_t(a[known].tolist(), b[known].tolist(), clusters).interval
-    except TooFewCases:
-        return None
+def shown(value: float | None, unit: str, *, signed: bool = False) -> str:
+    """Write a measure for people: shares in points, seconds below 1 as milliseconds, never a difference as nothing."""
+    if value is None:
+        return "unknown"
+    sign = "+" if signed else ""
+    if unit == "share":
+        return f"{value * 100:{sign}.1f}" + ("" if signed else "%")
+    if unit == "usd":
+        return f"{'-' if value < 0 else sign}${abs(value):.4f}"
+    if abs(value) >= 1:
+        return f"{value:{sign}.3f} s"
+    ms = value * 1000
+    places = 0 if abs(ms) >= 100 else 1 if abs(ms) >= 10 else 2 if abs(ms) >= 1 or not ms else 3
+    return f"{ms:{sign}.{places}f} ms"

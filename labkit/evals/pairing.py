@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from labkit.errors import RunsDiffer
+from labkit.evals.by_case import judged, units_of
+from labkit.evals.contrast import Judged, Units
 from labkit.evals.runs import EvalRun
+from labkit.evals.stats.timings import Timings
 from labkit.extras import needs
 from labkit.store.facts import Fact
 
@@ -20,39 +23,39 @@ if TYPE_CHECKING:
 __all__ = ["Paired", "Side", "pair_up"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Side:
-    """One run's answers to the shared cases: each column has one number per case, the mean over its repeats.
+    """One run's answers to the shared cases, by case.
 
     Args:
-        passed: Share of judged answers that passed; nan where none was judged.
+        passed: Share of judged answers that passed.
         schema_valid: Share that fitted the schema at the first go.
         degraded: Share that the main path did not answer.
-        log_elapsed: Mean log of the seconds until the result; nan where every answer came from a cache.
         cost_usd: Mean cost; nan where a price is unknown.
-        latencies_s: Of every answer that did not come from a cache, in no order of cases.
+        timings: Of every answer that did not come from a cache.
     """
 
-    passed: Column
-    schema_valid: Column
-    degraded: Column
-    log_elapsed: Column
+    passed: Judged
+    schema_valid: Judged
+    degraded: Judged
     cost_usd: Column
-    latencies_s: Sequence[float]
+    timings: Timings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Paired:
     """The cases two runs share, in A's order.
 
     Args:
-        clusters: Of each case; None where every case stands for itself.
+        units: What stands for itself, and the weights.
+        alike: Cases that ask what another one asks; they are clusters, for their answers are not independent.
         changed: Cases whose content is not the same in both runs; they are left out.
     """
 
     case_ids: Sequence[str]
     tags: Sequence[tuple[str, ...]]
-    clusters: Sequence[str] | None
+    units: Units
+    alike: int
     a: Side
     b: Side
     changed: Sequence[str]
@@ -71,18 +74,19 @@ def pair_up(a: EvalRun, b: EvalRun) -> Paired:
     ids = [case_id for case_id in shared if case_id not in left_out] if changed else shared
     if not ids:
         raise RunsDiffer(_nothing_shared(a, b, changed))
-    chosen = [firsts[case_id] for case_id in ids]
+    chosen = [
+        fact if fact.cluster is not None else fact._replace(cluster=others[fact.case_id].cluster)
+        for fact in (firsts[case_id] for case_id in ids)
+    ]
     index = {case_id: n for n, case_id in enumerate(ids)}
-    known = [others[fact.case_id].cluster if fact.cluster is None else fact.cluster for fact in chosen]
-    clusters = None
-    if any(cluster is not None for cluster in known):
-        clusters = [case_id if cluster is None else cluster for case_id, cluster in zip(ids, known, strict=True)]
+    units, alike = units_of(chosen)
     return Paired(
         case_ids=ids,
         tags=[fact.tags for fact in chosen],
-        clusters=clusters,
-        a=_side(a.facts, index),
-        b=_side(b.facts, index),
+        units=units,
+        alike=alike,
+        a=_side(a.facts, index, units),
+        b=_side(b.facts, index, units),
         changed=changed,
     )
 
@@ -105,7 +109,7 @@ def _nothing_shared(a: EvalRun, b: EvalRun, changed: Sequence[str]) -> str:
     )
 
 
-def _side(facts: Sequence[Fact], index: dict[str, int]) -> Side:
+def _side(facts: Sequence[Fact], index: dict[str, int], units: Units) -> Side:
     with needs("numpy", "a comparison"):
         import numpy as np
 
@@ -115,20 +119,19 @@ def _side(facts: Sequence[Fact], index: dict[str, int]) -> Side:
     def numbers(values: Any) -> Column:
         return np.fromiter(values, dtype=np.float64, count=len(of_shared))
 
-    def means(values: Column) -> Column:
-        known = ~np.isnan(values)
-        sums = np.bincount(case[known], weights=values[known], minlength=len(index))
-        counts = np.bincount(case[known], minlength=len(index))
-        found: Column = np.divide(sums, counts, out=np.full(len(index), np.nan), where=counts > 0)
-        return found
-
     nan = float("nan")
     elapsed = numbers(nan if fact.source == "cache" else fact.elapsed_s for fact in of_shared)
+    is_timed = ~np.isnan(elapsed)
     return Side(
-        passed=means(numbers(nan if fact.passed is None else fact.passed for fact in of_shared)),
-        schema_valid=means(numbers(fact.schema_valid for fact in of_shared)),
-        degraded=means(numbers(fact.degraded for fact in of_shared)),
-        log_elapsed=means(np.log(np.maximum(elapsed, 1e-9))),  # a clock may not have moved; nan stays nan
-        cost_usd=means(numbers(nan if fact.cost_usd is None else fact.cost_usd for fact in of_shared)),
-        latencies_s=elapsed[~np.isnan(elapsed)].tolist(),
+        passed=judged(numbers(nan if fact.passed is None else fact.passed for fact in of_shared), case, len(index)),
+        schema_valid=judged(numbers(fact.schema_valid for fact in of_shared), case, len(index)),
+        degraded=judged(numbers(fact.degraded for fact in of_shared), case, len(index)),
+        cost_usd=judged(
+            numbers(nan if fact.cost_usd is None else fact.cost_usd for fact in of_shared), case, len(index)
+        ).mean,
+        timings=Timings(
+            seconds=elapsed[is_timed],
+            units=case[is_timed] if units.clusters is None else units.clusters[case[is_timed]],
+            n_units=len(index) if units.clusters is None else int(units.clusters.max()) + 1,
+        ),
     )

@@ -44,7 +44,7 @@ class Pairs(Sequence[Pair]):
         self._a, self._b, self._pairs = a, b, pairs
         self._outcomes = [
             outcome_of(x, y) if x == x and y == y else None  # nan: not judged
-            for x, y in zip(pairs.a.passed.tolist(), pairs.b.passed.tolist(), strict=True)
+            for x, y in zip(pairs.a.passed.mean.tolist(), pairs.b.passed.mean.tolist(), strict=True)
         ]
         self._at: Sequence[int] = range(len(self._outcomes))
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from typing import Any, Literal
 
 from labkit.call.result import Result
+from labkit.evals.by_case import judged, units_of
 from labkit.evals.case import Case
-from labkit.evals.contrast import PrimaryTest, rate_interval
+from labkit.evals.contrast import Judged, PrimaryTest, Units, mean_interval, mean_of
 from labkit.evals.scorers.score import Score
-from labkit.evals.stats import Interval
+from labkit.evals.stats import Interval, wilson
+from labkit.evals.stats.timings import Timings
+from labkit.extras import needs
 from labkit.store.facts import Fact, summary_of
 from labkit.terminal import printable
 
@@ -62,11 +64,12 @@ class Row:
 
     @property
     def passed(self) -> bool | None:
-        """Every scorer passed; None when one could not tell and none failed it, or nothing was scored."""
+        """Every scorer passed; None when one could not tell, or nothing was scored.
+
+        Also when another one failed it: were that a failure, rows that fail would count where rows that pass do not.
+        """
         verdicts = [score.passed for score in self.scores.values()]
-        if False in verdicts:
-            return False
-        return None if not verdicts or None in verdicts else True
+        return None if not verdicts or None in verdicts else all(verdicts)
 
 
 def fact_of(row: Row) -> Fact:
@@ -136,28 +139,96 @@ class EvalRun:
         passed: int = self.summary["passed"]
         return passed
 
-    @property
+    @cached_property
     def pass_rate(self) -> float | None:
-        """Share of judged rows whose served answer passed; None when none was judged."""
-        return self.passed / len(self.judged) if self.judged else None
+        """Share of judged answers that passed, averaged within cases, by weight; None when none was judged."""
+        if not self.judged:
+            return None
+        if self._is_plain:
+            return self.passed / len(self.judged)
+        verdicts, units = self._judged_cases
+        return mean_of(verdicts.mean, units)
 
     @cached_property
     def pass_interval(self) -> Interval | None:
-        """95% interval of ``pass_rate``: Wilson's; where cases repeat or cluster, Student's t over these."""
+        """95% interval of ``pass_rate``: Wilson's; where cases repeat, cluster or weigh, see ``mean_interval``."""
         if not self.judged:
             return None
-        cases: dict[str, list[bool]] = {}
-        clusters: dict[str, str] = {}
-        for fact in self.judged:
-            cases.setdefault(fact.case_id, []).append(bool(fact.passed))
-            clusters[fact.case_id] = fact.case_id if fact.cluster is None else fact.cluster
-        return rate_interval([sum(each) / len(each) for each in cases.values()], list(clusters.values()))
+        if self._is_plain:
+            return wilson(self.passed, len(self.judged))
+        verdicts, units = self._judged_cases
+        return mean_interval(verdicts.mean, units)
+
+    @cached_property
+    def pass_bounds(self) -> Interval | None:
+        """What ``pass_rate`` would be if every row that could not be judged had failed, and if it had passed."""
+        if self.pass_rate is None or len(self.judged) == len(self.facts):
+            return None
+        verdicts, units = self._all_cases
+        return Interval(mean_of(verdicts.least, units), mean_of(verdicts.most, units))
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Every case was judged once, stands for itself and weighs the same: counts are all there is."""
+        facts = self.judged
+        return (
+            len({fact.case_id for fact in facts}) == len(facts) == len({fact.case_hash for fact in facts})
+            and all(fact.cluster is None for fact in facts)
+            and len({fact.weight for fact in facts}) == 1
+        )
+
+    def by_case(self, measure: Callable[[Fact], float | None]) -> tuple[Judged, Units]:
+        """Give each case's mean of a measure of its rows, None where a row has none, and what stands for itself."""
+        with needs("numpy", "an interval"):
+            import numpy as np
+
+        values = (float("nan") if (value := measure(fact)) is None else float(value) for fact in self.facts)
+        of_rows = np.fromiter(values, dtype=np.float64, count=len(self.facts))
+        return judged(of_rows, self._case_of(self.facts), len(self._firsts)), self._units
+
+    @cached_property
+    def _all_cases(self) -> tuple[Judged, Units]:
+        return self.by_case(lambda fact: fact.passed)
 
     @property
-    def weighted_pass_rate(self) -> float | None:
-        """``pass_rate`` with each case counted by its weight; None when none was judged."""
-        total = math.fsum(fact.weight for fact in self.judged)
-        return math.fsum(fact.weight for fact in self.judged if fact.passed) / total if total else None
+    def _judged_cases(self) -> tuple[Judged, Units]:
+        with needs("numpy", "an interval"):
+            import numpy as np
+
+        verdicts, units = self._all_cases
+        places = np.flatnonzero(~np.isnan(verdicts.mean))
+        return verdicts.at(places), units.at(places)
+
+    @cached_property
+    def _units(self) -> Units:
+        return units_of(self._firsts)[0]
+
+    @cached_property
+    def timings(self) -> Timings:
+        """Seconds until the result, without cache hits, with the case or cluster that each belongs to."""
+        with needs("numpy", "a percentile"):
+            import numpy as np
+
+        timed = [fact for fact in self.facts if fact.source != "cache"]
+        case, clusters = self._case_of(timed), self._units.clusters
+        return Timings(
+            seconds=np.array([fact.elapsed_s for fact in timed], dtype=np.float64),
+            units=case if clusters is None else clusters[case],
+            n_units=len(self._firsts) if clusters is None else int(clusters.max()) + 1,
+        )
+
+    @cached_property
+    def _firsts(self) -> list[Fact]:
+        """The first row of each case."""
+        return list({fact.case_id: fact for fact in reversed(self.facts)}.values())[::-1]
+
+    def _case_of(self, facts: Sequence[Fact]) -> Any:
+        """Give the place of each row's case among ``_firsts``."""
+        with needs("numpy", "an interval"):
+            import numpy as np
+
+        index = {fact.case_id: n for n, fact in enumerate(self._firsts)}
+        return np.fromiter((index[fact.case_id] for fact in facts), dtype=np.int64, count=len(facts))
 
     @property
     def model_pass_rate(self) -> float | None:
@@ -223,9 +294,10 @@ class EvalRun:
             interval = f"95% interval {low:.1%} to {high:.1%}"
             rate = f"{self.passed} of {len(self.judged)} passed, {self.pass_rate:.1%} ({interval})"
         lost = len(self.facts) - len(self.judged)
-        return (
-            rate + (f", {lost} not judged" if lost and self.judged else "") + f", {self.fallback_rate:.1%} by fallback"
-        )
+        if self.pass_bounds is not None:
+            least, most = self.pass_bounds
+            rate += f", {lost} not judged: {least:.1%} to {most:.1%} whatever they are"
+        return f"{rate}, {self.fallback_rate:.1%} by fallback"
 
 
 def status_of(result: Result[Any]) -> Status:

@@ -36,6 +36,8 @@ class Night:
     Args:
         verdict: The gate's, or "harness error".
         reason: Why, in a line or two.
+        attention: What somebody should look at though nothing failed, a line each: what is not settled, drift, a loss
+            within an allowed margin.
         executed: The notebook with its outputs.
         elapsed_s: Of the whole.
     """
@@ -45,6 +47,7 @@ class Night:
     reason: str
     executed: Path
     elapsed_s: float
+    attention: tuple[str, ...] = ()
 
 
 class _Gate(BaseModel):
@@ -54,6 +57,7 @@ class _Gate(BaseModel):
     verdict: Literal["pass", "fail", "inconclusive"]
     reason: str = ""
     call: str = ""
+    attention: tuple[str, ...] = ()
 
 
 def run_night(
@@ -75,15 +79,17 @@ def run_night(
         out: Where it leaves gate.json, and where the executed copy goes.
         parameters: By name; they win over *out*.
         kernel: Its name, see ``run_notebook``.
-        strict: Not enough evidence is an exit code of its own.
+        strict: Not enough evidence, which drift is too, is an exit code of its own.
     """
     out = Path(out).resolve()
     executed = out / Path(notebook).name
     began, began_at = time.perf_counter(), datetime.now(UTC)
 
-    def night(code: Exit, verdict: str, reason: str) -> Night:
+    def night(code: Exit, verdict: str, reason: str, attention: tuple[str, ...] = ()) -> Night:
         took_s = time.perf_counter() - began
-        return Night(exit=code, verdict=verdict, reason=reason, executed=executed, elapsed_s=took_s)
+        return Night(
+            exit=code, verdict=verdict, reason=reason, executed=executed, elapsed_s=took_s, attention=attention
+        )
 
     try:
         given = dict(parameters or {})
@@ -104,7 +110,7 @@ def run_night(
     if gate.verdict == "fail":
         return night(Exit.REGRESSION, "regression", said)
     code = Exit.INCONCLUSIVE if gate.verdict == "inconclusive" and strict else Exit.PASS
-    return night(code, gate.verdict, said)
+    return night(code, gate.verdict, said, gate.attention)
 
 
 def _fresh_gate(path: Path, since: datetime) -> _Gate | str:

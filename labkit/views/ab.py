@@ -210,18 +210,14 @@ class AbView(View):
             [chip(name) for name in seen.b.scorers],
             chip("changed: ", ", ".join(seen.changed)) if seen.changed else chip("nothing changed"),
         ]
-        more = seen.more_cases
-        settle = None
-        if more:
-            settle = h(
-                "p", f"About {more:,} more cases would settle it, if the rates stay as they are.", class_="lk-sub"
-            )
+        settle = h("p", seen.settled_by, class_="lk-sub") if seen.settled_by else None
         return h(
             "div",
             headline,
             h("p", f"{seen.evidence}. Primary test, fixed before the run: {seen.primary_test}.", class_="lk-sub"),
             settle,
             [h("p", "! ", warning, class_="lk-note") for warning in seen.warnings],
+            [h("p", note, class_="lk-sub") for note in seen.notes],
             h("div", chips, class_="lk-sub"),
             class_="lk-head",
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from labkit.errors import TooFewCases
 from labkit.evals.runs import EvalRun, Row
-from labkit.evals.stats import Interval, quantile_interval
+from labkit.evals.stats import Interval
 from labkit.extras import needs
 from labkit.terminal import printable
 from labkit.views.display import Action, View
@@ -330,7 +330,7 @@ def percentile(run: EvalRun, q: float) -> Percentile:
     if n * (1 - q) < 1 - 1e-9:
         return Percentile(q=q, n=n, value=None, interval=None)
     try:
-        interval = quantile_interval(ordered, q)
+        interval = run.timings.interval(q)
     except TooFewCases:
         interval = None
     return Percentile(q=q, n=n, value=ordered[math.ceil(q * n) - 1], interval=interval)

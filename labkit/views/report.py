@@ -79,6 +79,7 @@ class Report:
             h(
                 "div",
                 h("h2", run.call, " ", verdict),
+                h("p", gate.reason, class_=tones[gate.verdict]) if gate is not None else None,
                 h("p", " · ".join(rates), class_="lk-sub"),
                 h(
                     "div",

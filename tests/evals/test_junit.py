@@ -26,7 +26,7 @@ def test_there_is_a_testcase_for_each_case_and_each_check(tmp_path: Path):
         ("c0", []), ("c1", ["failure"]), ("c2", ["error"]), ("c3", ["failure"]), ("c4", []),
     ]  # fmt: skip
     assert [(case.get("name"), [child.tag for child in case]) for case in checks] == [
-        ("pass_rate", ["failure"]), ("fallback_rate", []), ("cost_usd_per_call", []), ("judged", ["skipped"]),
+        ("pass_rate", ["skipped"]), ("fallback_rate", []), ("cost_usd_per_call", []), ("judged", ["skipped"]),
     ]  # fmt: skip
     failure = cases[1][0]
     assert failure.get("message") == "intent: exact: why" and "source: model" in (failure.text or "")

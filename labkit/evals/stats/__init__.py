@@ -6,6 +6,7 @@
     numeric_pairs.py   scores on the same cases: paired_t, clustered_se
     permutation.py     the same without a bell curve: sign_flip, wilcoxon
     quantiles.py       medians and p95 between order statistics
+    inference.py       one difference, one method: the verdict is what its interval says
     multiplicity.py    many p-values: holm, benjamini_hochberg, bonferroni
     drift.py           ewma_chart: has a rate moved over many runs?
     peeking.py         e_value, for who looks after every case
@@ -26,11 +27,13 @@ from labkit.evals.stats.binary_pairs import (
     mcnemar_chi2,
     mcnemar_exact,
     mcnemar_mid_p,
+    mcnemar_score,
     newcombe,
     non_inferiority,
     tango,
 )
 from labkit.evals.stats.drift import Drift, DriftPoint, ewma_chart
+from labkit.evals.stats.inference import Inference, mean_difference
 from labkit.evals.stats.interval import Interval
 from labkit.evals.stats.multiplicity import benjamini_hochberg, bonferroni, holm
 from labkit.evals.stats.numeric_pairs import Estimate, clustered_se, paired_t
@@ -45,6 +48,7 @@ __all__ = [
     "Drift",
     "DriftPoint",
     "Estimate",
+    "Inference",
     "Interval",
     "Kappa",
     "Level",
@@ -66,6 +70,8 @@ __all__ = [
     "mcnemar_chi2",
     "mcnemar_exact",
     "mcnemar_mid_p",
+    "mcnemar_score",
+    "mean_difference",
     "minimum_detectable_effect",
     "newcombe",
     "non_inferiority",
