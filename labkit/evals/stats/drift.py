@@ -94,7 +94,9 @@ def change_chart(passed: Sequence[float], n: Sequence[float], *, below: float = 
         raise OptionInvalid(f"{len(passed)} counts of passed cases for {len(n)} runs: give one each")
     for run, (x, m) in enumerate(zip(passed, n, strict=True)):
         if not 1 <= m < math.inf or not 0 <= x <= m:
-            raise OptionInvalid(f"run {run} has {x} passed of {m}: give at least one case, and no more passed than cases")
+            raise OptionInvalid(
+                f"run {run} has {x} passed of {m}: give at least one case, and no more passed than cases"
+            )
     if not (0 < below < math.inf and 0 < above < math.inf):
         raise OptionInvalid(f"below={below} and above={above} are wanted above 0; 3.5 is usual")
     if len(n) < FEWEST_RUNS:
