@@ -154,7 +154,7 @@ class HistoryView:
     def _legend(self) -> Safe:
         kinds = [("lk-key-line", "each run"), ("lk-key-band", "95% interval")]
         if self.history.drift:
-            kinds += [("lk-key-ewma", "weighted mean (EWMA)"), ("lk-key-limit", "its 3 sigma limits")]
+            kinds += [("lk-key-ewma", "rate since the likeliest change"), ("lk-key-limit", "its limits")]
         if self._changed:
             kinds.append(("lk-key-mark", "something changed"))
         return h("div", [h("span", h("i", class_=style), said) for style, said in kinds], class_="lk-mut lk-legends")
@@ -188,7 +188,7 @@ class HistoryView:
             _limits(series),
             h("polyline", points=_corners(series, _known(series.values)), class_="lk-line"),
             self._dots(series) if n <= _MOST_DOTS else None,
-            h("polyline", points=_corners(series, series.ewma), class_="lk-ewma") if series.ewma else None,
+            h("polyline", points=_corners(series, series.recent), class_="lk-ewma") if series.recent else None,
             viewBox="0 0 100 100",
             preserveAspectRatio="none",
             role="img",
@@ -204,7 +204,7 @@ class HistoryView:
             point, limits = self.history.points[at], series.monitored.get(at)
             said = f"{point.run_id}, {point.started_at[:10]} UTC: {series.measure.shown(value)}"
             if limits is not None and limits.out:
-                said += f"; weighted mean {percent(limits.ewma)}, {limits.out} its limit"
+                said += f"; {percent(limits.recent)} since the change, {limits.out} its limit"
             x, y = _across(at, len(series.values)), series.y(value)
             style = "lk-dot lk-out" if limits is not None and limits.out else "lk-dot"
             # a line of no length with round ends stays round where the drawing is stretched
@@ -259,7 +259,7 @@ class _Series:
     Args:
         values: None where a run has none.
         band: 95% interval of a value.
-        ewma: Place and weighted mean, from the run before the first monitored one.
+        recent: Place and rate since the likeliest change, of each monitored run.
         bounds: Lowest and highest of all that is drawn.
     """
 
@@ -267,7 +267,7 @@ class _Series:
     values: Sequence[float | None]
     band: Sequence[tuple[int, float, float]]
     monitored: Mapping[int, DriftPoint]
-    ewma: Sequence[tuple[int, float]]
+    recent: Sequence[tuple[int, float]]
     bounds: tuple[float, float]
 
     @property
@@ -286,19 +286,18 @@ class _Series:
 def _series(history: History, measure: _Measure) -> _Series:
     values = [measure.of(point) for point in history.points]
     band: list[tuple[int, float, float]] = []
-    ewma: list[tuple[int, float]] = []
+    recent: list[tuple[int, float]] = []
     monitored = history.monitored(measure.name) if measure.limited else {}
     if measure.name == "pass rate":
         ends = ((at, point.pass_interval) for at, point in enumerate(history.points))
         band = [(at, interval.low, interval.high) for at, interval in ends if interval is not None]
     if monitored:
-        before = max(at for at in history.comparable if at < min(monitored) and values[at] is not None)
-        ewma = [(before, history.drift[measure.name].centre), *((at, point.ewma) for at, point in monitored.items())]
-    drawn = [value for _, value in (*_known(values), *ewma)]
+        recent = [(at, point.recent) for at, point in monitored.items()]
+    drawn = [value for _, value in (*_known(values), *recent)]
     drawn += [end for _, low, high in band for end in (low, high)]
     drawn += [end for point in monitored.values() for end in (point.low, point.high)]
     return _Series(
-        measure=measure, values=values, band=band, monitored=monitored, ewma=ewma,
+        measure=measure, values=values, band=band, monitored=monitored, recent=recent,
         bounds=(min(drawn), max(drawn)) if drawn else (0.0, 0.0),
     )  # fmt: skip
 
@@ -315,10 +314,15 @@ def _draw(axis: Axes, series: _Series) -> None:
         axis.fill_between(places, lows, highs, color=_BLUE, alpha=0.15, linewidth=0, label="95% interval")
     if not series.monitored:
         return
-    axis.plot([at for at, _ in series.ewma], [mean * scale for _, mean in series.ewma], color=_ORANGE, label="EWMA")
+    axis.plot(
+        [at for at, _ in series.recent],
+        [mean * scale for _, mean in series.recent],
+        color=_ORANGE,
+        label="since the likeliest change",
+    )
     for n, end in enumerate(("low", "high")):
         limits = [getattr(point, end) * scale for point in series.monitored.values()]
-        label = "3 sigma limits" if n == 0 else None
+        label = "its limits" if n == 0 else None
         axis.step(list(series.monitored), limits, where="mid", color=_ORANGE, linestyle="--", lw=0.9, label=label)
     out = [at for at, point in series.monitored.items() if point.out]
     axis.plot(out, [(series.values[at] or 0.0) * scale for at in out], "o", color=_RED, ms=5)

@@ -44,11 +44,10 @@ class _Page(HTMLParser):
 
 
 def dropped(store: RunStore) -> views.HistoryView:
-    """Twelve good runs, then a new model and six bad ones."""
+    """A new model after two runs, ten good ones, then six bad ones though nothing was changed."""
     for day in range(18):
-        late = day >= 12
-        changed = {"versions": {"model": "2"}, "model": "openai/b"} if late else {}
-        add_run(store, day, 20 if late else 36, **changed)
+        changed = {"versions": {"model": "2"}, "model": "openai/b"} if day >= 2 else {}
+        add_run(store, day, 20 if day >= 12 else 36, **changed)
     store.bless("desk-003")
     return views.history("desk", store=store)
 
@@ -69,7 +68,7 @@ def test_a_change_is_marked_in_every_chart_and_listed_in_words(store: RunStore):
     page = _Page(dropped(store).html())
 
     assert page.classes.count("lk-mark") == 5
-    assert "1model: openai/a → openai/b 2026-01-13, run desk-012" in page.text
+    assert "1model: openai/a → openai/b 2026-01-03, run desk-002" in page.text
     assert "something changed" in page.text
 
 
@@ -128,7 +127,7 @@ def test_what_was_not_measured_is_not_drawn(store: RunStore, tmp_path: Path):
 
     page = _Page(view.html())
 
-    assert view.headline == "desk: nothing judged in the latest of 3 runs; no drift"
+    assert view.headline == "desk: nothing judged in the latest of 3 runs; drift not estimable"
     assert "cost unknown" in page.text
     assert page.classes.count("lk-dot") == 2 * 3  # valid schema, served by fallback
     view.figure().savefig(tmp_path / "figure.png")
@@ -166,7 +165,7 @@ def test_the_figure_draws_a_panel_for_each_measure(store: RunStore):
     assert figure.get_suptitle() == "desk: 50.0% passed in the latest of 18 runs; it is drifting"
     assert [text.get_text() for text in figure.axes[0].texts] == ["model: openai/a → opena…"]
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["run", "95% interval", "EWMA", "3 sigma limits"]
+    assert labels == ["run", "95% interval", "since the likeliest change", "its limits"]
 
 
 def test_a_notebook_gets_the_static_page_and_a_terminal_the_table(store: RunStore):

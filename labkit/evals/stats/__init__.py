@@ -8,7 +8,7 @@
     quantiles.py       medians and p95 between order statistics
     inference.py       one difference, one method: the verdict is what its interval says
     multiplicity.py    many p-values: holm, benjamini_hochberg, bonferroni
-    drift.py           ewma_chart: has a rate moved over many runs?
+    drift.py           change_chart: has a rate moved over many runs?
     peeking.py         e_value, for who looks after every case
     planning.py        how many cases, and what so many cases can show
     agreement.py       raters: cohen_kappa, fleiss_kappa, krippendorff_alpha
@@ -32,7 +32,7 @@ from labkit.evals.stats.binary_pairs import (
     non_inferiority,
     tango,
 )
-from labkit.evals.stats.drift import Drift, DriftPoint, ewma_chart
+from labkit.evals.stats.drift import Drift, DriftPoint, change_chart
 from labkit.evals.stats.inference import Inference, mean_difference
 from labkit.evals.stats.interval import Interval
 from labkit.evals.stats.multiplicity import benjamini_hochberg, bonferroni, holm
@@ -58,12 +58,12 @@ __all__ = [
     "bonferroni",
     "cases_needed",
     "cases_needed_numeric",
+    "change_chart",
     "clopper_pearson",
     "clustered_se",
     "cohen_kappa",
     "difference_se",
     "e_value",
-    "ewma_chart",
     "fleiss_kappa",
     "holm",
     "krippendorff_alpha",
