@@ -103,6 +103,8 @@ def change_chart(passed: Sequence[float], n: Sequence[float], *, below: float = 
         raise TooFewCases(f"{as_count(len(n), 'runs')} runs show no drift: it takes {FEWEST_RUNS}")
     with needs("numpy", "a control chart"):
         import numpy as np
+    with needs("scipy", "a control chart"):
+        import scipy.special  # noqa: F401
 
     counts, sizes = np.asarray(passed, dtype=float), np.asarray(n, dtype=float)
     angles = 2 * np.arcsin(np.sqrt((counts + 0.375) / (sizes + 0.75)))
