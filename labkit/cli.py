@@ -10,7 +10,7 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TextIO
 
 from labkit.errors import LabkitError, StoreMissing, TooFewCases
@@ -163,12 +163,19 @@ def _listed(run: StoredRun, mark: str) -> tuple[str, ...]:
         run.call,
         started,
         f"{seen['cases']:,}",
-        f"{seen['passed'] / seen['judged']:.1%}" if seen["judged"] else "not scored",
+        _passed(seen),
         f"{seen['fallbacks'] / seen['rows']:.1%}",
         "unknown" if seen["p95_s"] is None else f"{seen['p95_s']:.3f} s",
         "unknown" if seen["cost_usd"] is None else f"${seen['cost_usd']:.4f}",
         mark,
     )
+
+
+def _passed(seen: Mapping[str, Any]) -> str:
+    said = [f"{seen['passed'] / seen['judged']:.1%}"] if seen["judged"] else []
+    scores: Mapping[str, Mapping[str, Any]] = seen.get("scores", {})
+    said += [f"{name} {of['mean']:.3f}" for name, of in scores.items() if not of["has_pass"]]
+    return ", ".join(said) or "not scored"
 
 
 def _compare(given: argparse.Namespace) -> int:

@@ -40,7 +40,8 @@ class Arms:
             [
                 {
                     "arm": seen.b_label, "run_id": seen.b.run_id, "cases": seen.contrast.n,
-                    "pass_rate": seen.contrast.b_rate, "difference": seen.difference, "low": seen.interval.low,
+                    "metric": seen.metric, "value": seen.contrast.b_rate, "pass_rate": seen.b.pass_rate,
+                    "difference": seen.difference, "low": seen.interval.low,
                     "high": seen.interval.high, "p_value": seen.p_value, "adjusted_p": seen.adjusted_p,
                     "verdict": seen.verdict,
                 }
@@ -56,11 +57,14 @@ class Arms:
         return self.text()
 
 
-def compare_arms(runs: Sequence[EvalRun]) -> Arms:
+def compare_arms(runs: Sequence[EvalRun], *, primary: str | None = None) -> Arms:
     """Compare each run with the first; with every arm more, a difference has to be clearer to count.
 
     Each arm is told from the first by Holm's steps. Its interval is Bonferroni's, at 1 - 5% / arms, so that all of them
     hold together; where only Holm's step tells an arm from the first, the end next to 0 is the one at that step.
+
+    Args:
+        primary: As for ``compare``.
 
     Raises:
         RunsDiffer: Fewer than two runs, or two that share no case.
@@ -70,7 +74,7 @@ def compare_arms(runs: Sequence[EvalRun]) -> Arms:
     """
     if len(runs) < 2:
         raise RunsDiffer(f"{len(runs)} run given: a comparison takes two or more")
-    seen = [compare(runs[0], run) for run in runs[1:]]
+    seen = [compare(runs[0], run, primary=primary) for run in runs[1:]]
     arms = len(seen)
     adjusted = holm([each.p_value for each in seen])
     found = dict[int, Comparison]()

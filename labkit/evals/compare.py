@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from labkit.errors import TooFewCases
+from labkit.errors import OptionInvalid, TooFewCases
 from labkit.evals.contrast import Contrast, PrimaryTest, Table, Verdict, contrast
-from labkit.evals.measures import Difference, measured, of_contrast, shown
+from labkit.evals.measures import Difference, label_of, measured, of_contrast, shown
 from labkit.evals.pairing import Paired, pair_up
 from labkit.evals.pairs import Pairs
 from labkit.evals.runs import EvalRun
@@ -46,6 +46,7 @@ class Comparison:
     Args:
         a: The run that stands.
         b: The run that would replace it.
+        metric: What they are compared by: "pass", or the name of a scorer.
         pairs: In A's order.
         contrast: Of the judged cases; the verdict rests on it.
         measures: Pass rate first, then the rest.
@@ -58,6 +59,7 @@ class Comparison:
 
     a: EvalRun
     b: EvalRun
+    metric: str
     pairs: Pairs
     contrast: Contrast
     measures: Sequence[Difference]
@@ -78,7 +80,7 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """B's pass rate less A's."""
+        """B's pass rate, or mean score, less A's."""
         return self.contrast.difference
 
     @property
@@ -94,7 +96,7 @@ class Comparison:
     @property
     def primary_test(self) -> str:
         """What the verdict rests on; it follows from how the cases were asked, never from the answers."""
-        return f"pass rate by {self.contrast.test}, two-sided, at 5%"
+        return f"{label_of(self.metric)} by {self.contrast.test}, two-sided, at 5%"
 
     def among(self, adjusted_p: float, confidence: float, towards_zero: float) -> Comparison:
         """Give the comparison as one of several; see ``Contrast.with_confidence``."""
@@ -117,14 +119,15 @@ class Comparison:
         points = abs(self.difference) * 100
         if self.verdict == "inconclusive":
             return f"{self.b_label} and {self.a_label} cannot be told apart on {self.contrast.n:,} cases"
-        return f"{self.b_label} is {self.verdict} than {self.a_label} by {points:.1f} points"
+        of = "" if self.metric == "pass" else f" of {self.metric}"
+        return f"{self.b_label} is {self.verdict} than {self.a_label} by {points:.1f} points{of}"
 
     @property
     def evidence(self) -> str:
         """One sentence: interval, p-value, discordant cases, and what so many cases could have shown."""
         seen, table = self.contrast, self.table
         said = (
-            f"pass rate on {seen.n:,} cases: {_level(seen)} interval {_ends(seen.interval)}, "
+            f"{label_of(self.metric)} on {seen.n:,} cases: {_level(seen)} interval {_ends(seen.interval)}, "
             f"{seen.test} p = {_p(seen.p_value)} "
             f"({table.only_b} improved, {table.only_a} regressed, {table.discordant} discordant)"
         )
@@ -184,20 +187,27 @@ class Comparison:
         return printable(f"Comparison({self.headline}; {self.evidence})")
 
 
-def compare(a: EvalRun, b: EvalRun) -> Comparison:
+def compare(a: EvalRun, b: EvalRun, *, primary: str | None = None) -> Comparison:
     """Compare run *b* with run *a*, case by case.
 
+    Args:
+        primary: What the verdict rests on: "pass", or the name of a scorer; None: what the runs were made for, see
+            ``EvalRun.metric``. Name it before you look: of several measures one always stands out.
+
     Raises:
+        OptionInvalid: It is not clear what to compare by, or the runs have no such score.
         RunsDiffer: They share no case of the same content.
         TooFewCases: No shared case could be judged in both.
     """
-    pairs = pair_up(a, b)
-    primary: PrimaryTest = "mcnemar" if a.primary_test == b.primary_test == "mcnemar" else "paired_t"
+    metric = _metric(a, b, primary)
+    pairs = pair_up(a, b, metric)
+    test: PrimaryTest = "mcnemar" if a.primary_test == b.primary_test == "mcnemar" else "paired_t"
+    is_graded = metric in a.graded | b.graded
     with needs("numpy", "a comparison"):
         import numpy as np
 
-    passed_a, passed_b = pairs.a.passed, pairs.b.passed
-    known = ~(np.isnan(passed_a.mean) | np.isnan(passed_b.mean))
+    of_a, of_b = pairs.a.metric, pairs.b.metric
+    known = ~(np.isnan(of_a.mean) | np.isnan(of_b.mean))
     if not known.any():
         why = a.why_unjudged() or b.why_unjudged() or "there were no scorers"
         raise TooFewCases(f"no case was judged in both {a.run_id} and {b.run_id}: {why}")
@@ -208,21 +218,37 @@ def compare(a: EvalRun, b: EvalRun) -> Comparison:
 
     def of_places(chosen: Sequence[int]) -> Contrast:
         places = np.asarray(chosen)
-        return contrast(passed_a.at(places), passed_b.at(places), pairs.units.at(places), primary=primary)
+        return contrast(of_a.at(places), of_b.at(places), pairs.units.at(places), primary=test, is_graded=is_graded)
 
-    whole = contrast(passed_a, passed_b, pairs.units, primary=primary)
+    whole = contrast(of_a, of_b, pairs.units, primary=test, is_graded=is_graded)
+    measures = measured(pairs, whole, test, metric)
     return Comparison(
         a=a,
         b=b,
-        pairs=Pairs(a, b, pairs),
+        metric=metric,
+        pairs=Pairs(a, b, pairs, is_graded=is_graded),
         contrast=whole,
-        measures=(measures := measured(pairs, whole, primary)),
+        measures=measures,
         slices=_sliced({tag: of_places(chosen) for tag, chosen in sorted(of_tag.items())}),
         changed=[part for part in {**a.versions, **b.versions} if a.versions.get(part) != b.versions.get(part)],
         warnings=_warnings(a, b, pairs),
         notes=_notes(a, b, pairs, measures),
         adjusted_p=whole.p_value,
     )
+
+
+def _metric(a: EvalRun, b: EvalRun, primary: str | None) -> str:
+    metric = primary or b.metric
+    if primary is None and a.metric != metric:
+        raise OptionInvalid(
+            f"run {a.run_id} counts {label_of(a.metric)}, run {b.run_id} counts {label_of(metric)}: say what counts, "
+            "compare(a, b, primary=...)"
+        )
+    for run in (a, b):
+        names = dict.fromkeys(grade.name for fact in run.facts for grade in fact.scores)
+        if metric != "pass" and metric not in names:
+            raise OptionInvalid(f"run {run.run_id} has no score {metric!r}; there are {', '.join(names) or 'none'}")
+    return metric
 
 
 def _sliced(of_tag: Mapping[str, Contrast]) -> list[Slice]:
@@ -264,7 +290,7 @@ def _warnings(a: EvalRun, b: EvalRun, pairs: Paired) -> list[str]:
             found.append(f"the {part.replace('_', ' ')}s differ")
     if a.primary_test != b.primary_test:
         found.append("one run asked its cases several times, the other once: they are compared by their means")
-    lost = ((a, pairs.a.passed.unjudged), (b, pairs.b.passed.unjudged))
+    lost = ((a, pairs.a.metric.unjudged), (b, pairs.b.metric.unjudged))
     found += [_unjudged(run, rows) for run, rows in lost if rows]
     for run in (a, b):
         if run.unaccounted:

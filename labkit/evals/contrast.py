@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from labkit.errors import TooFewCases
 from labkit.evals.stats.arguments import two_sided_z
@@ -187,14 +187,27 @@ def verdict_of(interval: Interval | None) -> Verdict:
     return "better" if interval.low > 0 else "worse" if interval.high < 0 else "inconclusive"
 
 
-def outcome_of(a: float, b: float) -> Outcome:
-    """Say who passed; of repeats the majority decides."""
+def outcome_of(a: float, b: float, is_graded: bool = False) -> Outcome:
+    """Say who passed, of repeats by the majority; of grades, who got more, and whether both got all there is."""
+    if is_graded:
+        if abs(a - b) > 1e-9:
+            return "only_a" if a > b else "only_b"
+        return "both" if a >= 1 - 1e-9 else "neither"
     if a > 0.5:
         return "both" if b > 0.5 else "only_a"
     return "only_b" if b > 0.5 else "neither"
 
 
-def contrast(a: Judged, b: Judged, units: Units | None = None, *, primary: PrimaryTest) -> Contrast:
+def _won(a: Column, b: Column, is_graded: bool) -> tuple[Any, Any]:
+    """Who passed; of grades who got more, and both where they got all there is."""
+    if not is_graded:
+        return a > 0.5, b > 0.5
+    return (a > b + 1e-9) | ((a >= 1 - 1e-9) & (b >= 1 - 1e-9)), (b > a + 1e-9) | ((a >= 1 - 1e-9) & (b >= 1 - 1e-9))
+
+
+def contrast(
+    a: Judged, b: Judged, units: Units | None = None, *, primary: PrimaryTest, is_graded: bool = False
+) -> Contrast:
     """Contrast two versions on the same cases.
 
     Args:
@@ -202,6 +215,7 @@ def contrast(a: Judged, b: Judged, units: Units | None = None, *, primary: Prima
         b: The same cases in the same order.
         units: What stands for itself; None: every case.
         primary: The test that was fixed before the run.
+        is_graded: Cases got grades and did not pass or fail.
 
     Raises:
         TooFewCases: No case was judged in both.
@@ -229,7 +243,7 @@ def contrast(a: Judged, b: Judged, units: Units | None = None, *, primary: Prima
         worst, best = b.least - a.most, b.most - a.least
         inferences = judged, inferred(worst, units), inferred(best, units)
     judged_interval, interval = _intervals(inferences, 0.95, unjudged)
-    won_a, won_b = seen_a.mean > 0.5, seen_b.mean > 0.5
+    won_a, won_b = _won(seen_a.mean, seen_b.mean, is_graded)
     both, only_a, only_b = (int(np.sum(each)) for each in (won_a & won_b, won_a & ~won_b, won_b & ~won_a))
     return Contrast(
         n=len(places), a_rate=mean_of(seen_a.mean, of_seen), b_rate=mean_of(seen_b.mean, of_seen),

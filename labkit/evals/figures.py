@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.errors import TooFewCases
+from labkit.errors import OptionInvalid, TooFewCases
 from labkit.evals.contrast import Judged, Units, mean_interval, mean_of
 from labkit.evals.runs import EvalRun
 from labkit.evals.stats import Interval, mean_difference
@@ -57,12 +57,23 @@ def is_share(name: str) -> bool:
 
 
 def figure_of(run: EvalRun, name: str) -> Figure:
-    """Give a figure of a run by its name, one of ``FIGURES``."""
+    """Give a figure of a run by its name: one of ``FIGURES``, or of its scorers, of which it is the mean.
+
+    Raises:
+        OptionInvalid: It has no such figure.
+    """
     if name in _PERCENTILES:
         return _percentile(run, _PERCENTILES[name])
     if name in _COSTS:
         return _cost(run)
-    return _share(*run.by_case(_SHARES[name]))
+    if name == "pass_rate":
+        return _share(*run.metric_by_case("pass"))
+    if name in _SHARES:
+        return _share(*run.by_case(_SHARES[name]))
+    if name not in run.scores and name not in run.scorers:
+        names = (*FIGURES, *run.scores)
+        raise OptionInvalid(f"run {run.run_id} has no figure {name!r}; there are {', '.join(names)}")
+    return _share(*run.metric_by_case(name))
 
 
 def _share(seen: Judged, units: Units) -> Figure:

@@ -16,6 +16,7 @@ from labkit.evals.compare import Comparison, compare
 from labkit.evals.contrast import Contrast
 from labkit.evals.figures import FIGURES, figure_of, is_ceiling, is_share
 from labkit.evals.gate_plan import GatePlan, plan_gate
+from labkit.evals.measures import label_of, shown
 from labkit.evals.runs import EvalRun
 from labkit.options import Bound, checked
 
@@ -24,6 +25,10 @@ __all__ = ["Gate", "GateCheck", "GateResult"]
 GateVerdict = Literal["pass", "fail", "inconclusive"]
 
 Allowance = Literal["within margin"]
+
+_MARGIN = 0.02  # two points
+
+_UNITS = ("_rate", "_s", "_usd", "_call")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,32 +124,46 @@ class Gate:
     is on the other. In between there is not enough evidence.
 
     Args:
-        margin: Largest loss of pass rate against the baseline that is accepted, as a share: 0.02 is two points.
+        margin: Largest loss against the baseline that is accepted, of what the run is compared by (its pass rate, or
+            the mean of its primary scorer), as a share: 0.02 is two points. Or a mapping of such losses by figure, the
+            names of *floors*, each in its own unit: ``{"f1": 0.02, "latency_p95_s": 0.5, "cost_usd": 0.001}``; of a
+            figure beside the primary one a loss fails where the whole of its interval is beyond the margin.
         floors: Limits by figure: ``pass_rate``, ``model_pass_rate`` and ``schema_valid_rate`` at least;
             ``fallback_rate``, ``latency_p50_s``, ``latency_p95_s`` and ``cost_usd`` (of one call) at most. A floor of 1
-            asks for every row, a ceiling of 0 for none.
+            asks for every row, a ceiling of 0 for none. The name of a scorer is the mean of its values.
         allow: "within margin": a loss beyond doubt passes as long as it is within the margin beyond doubt.
 
     Raises:
         OptionInvalid: A margin outside [0, 1) or a figure that does not exist.
     """
 
-    margin: Annotated[float, Bound(0.0, 1.0)] = 0.02
+    margin: Annotated[float, Bound(0.0, 1.0)] | Mapping[str, float] = _MARGIN
     floors: Mapping[str, float] = field(default_factory=dict)
     allow: Allowance | None = None
 
     def __post_init__(self) -> None:
-        _check_margin(self.margin)
+        margins = self.margin if isinstance(self.margin, Mapping) else {}
+        if not isinstance(self.margin, Mapping):
+            _check_margin(self.margin)
         if self.allow not in (None, "within margin"):
             raise OptionInvalid(f"Gate(allow={self.allow!r}): give 'within margin' or leave it out")
-        unknown = set(self.floors) - set(FIGURES)
+        # whatever is no figure of every run may be a scorer of one; a slip in a figure's name is none
+        unknown = {name for name in (*self.floors, *margins) if name not in FIGURES and name.endswith(_UNITS)}
         if unknown:
             raise OptionInvalid(
                 f"Gate(floors=...): {sorted(unknown)[0]!r} is not a measure; there are {', '.join(FIGURES)}"
             )
+        for name, margin in margins.items():
+            if not 0 <= margin < math.inf:
+                raise OptionInvalid(f"Gate(margin=...): {name}={margin:g}: give a loss of 0 or more")
         for name, limit in self.floors.items():
             if is_share(name) and not 0.0 <= limit <= 1.0:
                 raise OptionInvalid(f"Gate(floors=...): {name}={limit:g} is a share from 0 to 1; 0.7 is 70%")
+
+    @property
+    def _share(self) -> float:
+        """The share of rows that may be lost."""
+        return _MARGIN if isinstance(self.margin, Mapping) else self.margin
 
     @staticmethod
     def plan(
@@ -183,12 +202,17 @@ class Gate:
             )
         checks = [_check_floor(name, limit, run) for name, limit in self.floors.items()]
         if baseline is not None:
-            checks.insert(0, _check_regression(compare(baseline, run), self.margin, self.allow))
+            seen = compare(baseline, run)
+            of_primary = "pass_rate" if seen.metric == "pass" else seen.metric
+            margins = dict(self.margin) if isinstance(self.margin, Mapping) else {of_primary: self.margin}
+            margin = margins.pop(of_primary, _MARGIN)
+            checks.insert(0, _check_regression(seen, margin, self.allow))
+            checks += [_check_margin_of(name, allowed, seen) for name, allowed in margins.items()]
             if dict(baseline.scorers) != dict(run.scorers):
                 checks.append(_SCORERS_DIFFER)
-        lost = len(run.facts) - len(run.judged)
+        lost = _unjudged(run)
         if lost and run.scorers:
-            checks.append(_check_judged(lost, len(run.facts), self.margin))
+            checks.append(_check_judged(lost, len(run.facts), self._share))
         checks += [
             GateCheck(name="drift", verdict="inconclusive", message=said, seen=None, limit=0.0) for said in drift
         ]
@@ -207,6 +231,13 @@ _SCORERS_DIFFER = GateCheck(
     name="scorers", verdict="inconclusive", seen=None, limit=0.0,
     message="the scorers are not those of the baseline: a pass then may not be a pass now; bless a run with these",
 )  # fmt: skip
+
+
+def _unjudged(run: EvalRun) -> int:
+    """Rows that a scorer could not tell of."""
+    if run.metric == "pass":
+        return len(run.facts) - len(run.judged)
+    return sum(1 for fact in run.facts if fact.value_of(run.metric) is None)
 
 
 def _check_drift(said: str) -> GateCheck:
@@ -232,7 +263,7 @@ def _check_regression(seen: Comparison, margin: float, allow: Allowance | None) 
     found = seen.contrast
     low, high = found.interval
     message = (
-        f"pass rate {found.a_rate:.1%} to {found.b_rate:.1%}: "
+        f"{label_of(seen.metric)} {found.a_rate:.1%} to {found.b_rate:.1%}: "
         f"difference {low * 100:+.1f} to {high * 100:+.1f} points on {found.n:,} cases, margin {margin * 100:g}"
     )
     verdict: GateVerdict = "pass" if low > -margin else "fail" if high < -margin else "inconclusive"
@@ -255,6 +286,31 @@ def _check_regression(seen: Comparison, margin: float, allow: Allowance | None) 
         name="regression", verdict=verdict, message=message, seen=found.difference, limit=-margin,
         attention=is_worse and verdict == "pass",
     )  # fmt: skip
+
+
+_ROWS = {
+    "pass_rate": "pass rate", "schema_valid_rate": "valid schema", "fallback_rate": "served by fallback",
+    "latency_p50_s": "p50 latency", "latency_p95_s": "p95 latency", "p95_s": "p95 latency",
+    "cost_usd": "cost per 1,000", "cost_usd_per_call": "cost per 1,000",
+}  # fmt: skip
+
+
+def _check_margin_of(name: str, margin: float, seen: Comparison) -> GateCheck:
+    """Whether another figure lost no more than its margin; an allowance of its own, and no test of the difference."""
+    row = next((row for row in seen.measures if row.name == _ROWS.get(name, name)), None)
+    if row is None:
+        names = ", ".join(row.name for row in seen.measures)
+        raise OptionInvalid(f"Gate(margin=...): the comparison has no {name!r}; there are {names}")
+    scale = 1000.0 if name.startswith("cost_usd") else 1.0
+    if row.interval is None or row.estimate is None:
+        message = f"{row.name}: the difference is not estimable, a loss of {margin:g} was allowed"
+        return GateCheck(name=name, verdict="inconclusive", message=message, seen=None, limit=margin)
+    low, high = row.interval
+    worst, best = (-low, -high) if row.higher_is_better else (high, low)
+    verdict: GateVerdict = "pass" if worst <= margin * scale else "fail" if best > margin * scale else "inconclusive"
+    ends = " to ".join(shown(end, row.unit, signed=True) for end in row.interval)
+    message = f"{row.name} {shown(row.a, row.unit)} to {shown(row.b, row.unit)}: difference {ends}, margin {margin:g}"
+    return GateCheck(name=name, verdict=verdict, message=message, seen=row.estimate / scale, limit=margin)
 
 
 def _same_answers(seen: Comparison) -> bool:

@@ -124,20 +124,21 @@ def _noise(baseline: EvalRun, again: EvalRun | None) -> tuple[float, str]:
     with needs("numpy", "a plan"):
         import numpy as np
 
-    seen, _ = baseline.by_case(lambda fact: fact.passed)
+    metric = baseline.metric
+    seen, _ = baseline.metric_by_case(metric)
     if not np.any(~np.isnan(seen.mean)):
         raise TooFewCases(f"run {baseline.run_id} has no judged case to plan by: {baseline.why_unjudged()}")
     groups: dict[str, list[float]] = {}
     for run in (baseline,) if again is None else (baseline, again):
         for fact in run.facts:
-            if fact.passed is not None:
-                groups.setdefault(fact.case_id, []).append(float(fact.passed))
+            score = fact.passed if metric == "pass" else fact.value_of(metric)
+            if score is not None:
+                groups.setdefault(fact.case_id, []).append(float(score))
     repeated = [scores for scores in groups.values() if len(scores) > 1]
     if repeated:
         spreads = [float(np.var(scores, ddof=1)) for scores in repeated]
         return math.fsum(spreads) / len(spreads), f"by how answers to {len(spreads):,} cases vary when asked again"
-    rate = float(np.nanmean(seen.mean))
-    return rate * (1 - rate), (
+    return float(np.nanvar(seen.mean)), (
         "at the least: one answer a case does not show how far answers vary when asked again; give repeats, or "
         "plan(..., again=another run of it)"
     )

@@ -70,6 +70,16 @@ class Point:
         counted, of = RATES[name]
         return self.summary[counted] / self.summary[of] if self.summary[of] else None
 
+    def score(self, name: str) -> float | None:
+        """Give the mean of a scorer's values; None where it judged none, or the run is older than that was kept."""
+        mean: float | None = self.summary.get("scores", {}).get(name, {}).get("mean")
+        return mean
+
+    @property
+    def graded(self) -> tuple[str, ...]:
+        """The scorers that say how good an answer is, and not whether it is good enough."""
+        return tuple(name for name, of in self.summary.get("scores", {}).items() if not of.get("has_pass", True))
+
     @property
     def rows(self) -> int:
         rows: int = self.summary["rows"]
@@ -176,6 +186,14 @@ class History:
                 )  # fmt: skip
             except TooFewCases:
                 continue
+        for name in self.points[-1].graded:
+            graded = [self.points[at] for at in self._charted(name)]
+            if len(graded) >= FEWEST_RUNS:
+                below, above = _LIMITS["pass rate"]
+                found[name] = change_chart(
+                    [(point.score(name) or 0.0) * point.cases for point in graded], [point.cases for point in graded],
+                    below=below, above=above,
+                )  # fmt: skip
         return found
 
     def monitored(self, name: str) -> Mapping[int, DriftPoint]:
@@ -259,8 +277,11 @@ class History:
         return f"History({self.call!r}, {_runs(len(self.points))})"
 
     def _charted(self, name: str) -> list[int]:
-        """The steady points that have the rate *name*."""
-        return [at for at in self.steady if self.points[at].rate(name) is not None]
+        """The steady points that have the rate or score *name*."""
+        return [at for at in self.steady if self._value(self.points[at], name) is not None]
+
+    def _value(self, point: Point, name: str) -> float | None:
+        return point.rate(name) if name in RATES else point.score(name)
 
 
 def history(name: str, *, store: StoreLike = None, last: int | None = None) -> History:
@@ -312,27 +333,27 @@ def history(name: str, *, store: StoreLike = None, last: int | None = None) -> H
 
 
 def _effect(points: Sequence[Point], comparable: Sequence[int], n: int) -> str:
-    """Say by how much the pass rate was another after the call was changed, where that is beyond chance.
+    """Say by how much the pass rate, or a mean score, was another after the call was changed, where beyond chance.
 
     Both runs' answers are taken for independent, though they are to the same cases: what is told is there all the more,
     and ``compare`` may tell more.
     """
     before, after = points[comparable[n - 1]], points[comparable[n]]
-    if before.pass_rate is None or after.pass_rate is None:
+    values = {"pass rate": (before.pass_rate, after.pass_rate)}
+    values |= {name: (before.score(name), after.score(name)) for name in after.graded}
+    said = []
+    for name, (old, new) in values.items():
+        if old is None or new is None:
+            continue
+        variance = sum(
+            max(rate * (1 - rate), 1 / (point.cases + 4)) / point.cases for rate, point in ((old, before), (new, after))
+        )
+        if abs(new - old) > 1.96 * math.sqrt(variance):
+            way, points_of = "rose" if new > old else "fell", abs(new - old) * 100
+            said.append(f"{name} {way} by {points_of:.1f} points, {old:.1%} to {new:.1%}")
+    if not said:
         return ""
-    change = after.pass_rate - before.pass_rate
-    variance = sum(
-        max(point.pass_rate * (1 - point.pass_rate), 1 / (point.cases + 4)) / point.cases
-        for point in (before, after)
-        if point.pass_rate is not None
-    )
-    if abs(change) <= 1.96 * math.sqrt(variance):
-        return ""
-    what, way = ", ".join(after.changes) or "the call", "rose" if change > 0 else "fell"
-    return (
-        f"pass rate {way} by {abs(change) * 100:.1f} points with the change of {what} at run {after.run_id}: "
-        f"{before.pass_rate:.1%} to {after.pass_rate:.1%}"
-    )
+    return f"with the change of {', '.join(after.changes) or 'the call'} at run {after.run_id}: {'; '.join(said)}"
 
 
 def _no_runs(kept: RunStore, name: str, unfinished: int) -> StoreError:
@@ -375,7 +396,8 @@ def _record(point: Point) -> dict[str, Any]:
         "rows": point.rows, "judged": point.judged, "pass_rate": point.pass_rate, "pass_rate_low": low,
         "pass_rate_high": high, "model_pass_rate": point.model_pass_rate,
         "schema_valid_rate": point.schema_valid_rate, "fallback_rate": point.fallback_rate, "p50_s": point.p50_s,
-        "p95_s": point.p95_s, "cost_usd": point.cost_usd, "cost_per_row_usd": point.cost_per_row_usd,
+        "p95_s": point.p95_s, **{f"score: {name}": point.score(name) for name in point.summary.get("scores", {})},
+        "cost_usd": point.cost_usd, "cost_per_row_usd": point.cost_per_row_usd,
         "changes": ", ".join(point.changes), "baseline": point.baseline,
     }  # fmt: skip
 
@@ -387,7 +409,7 @@ def _cells(point: Point) -> tuple[str, ...]:
         point.run_id,
         point.started_at[:16].replace("T", " "),
         f"{point.cases:,}",
-        "not judged" if point.pass_rate is None else f"{point.pass_rate:.1%}",
+        _passed(point),
         "" if interval is None else f"{interval.low * 100:.1f} to {interval.high * 100:.1f}",
         _percent(point.schema_valid_rate),
         _percent(point.fallback_rate),
@@ -395,6 +417,13 @@ def _cells(point: Point) -> tuple[str, ...]:
         "unknown" if point.cost_per_row_usd is None else f"${point.cost_per_row_usd:.5f}",
         f"{changes} (baseline)".strip() if point.baseline else changes,
     )
+
+
+def _passed(point: Point) -> str:
+    """The share that passed, and the mean of what only got grades."""
+    said = [] if point.pass_rate is None else [f"{point.pass_rate:.1%}"]
+    said += [f"{name} {point.score(name):.3f}" for name in point.graded]
+    return ", ".join(said) or "not judged"
 
 
 def _percent(value: float | None) -> str:

@@ -69,10 +69,21 @@ def _suite(suites: ET.Element, run: EvalRun) -> None:
             _tell(case, "error", run.rows[unjudged[0]])
         elif 2 * len(failed) >= len(facts) and failed:
             _tell(case, "failure", run.rows[failed[0]])
+        if run.graded:
+            element = ET.SubElement(case, "system-out")
+            element.text = _legal("\n".join(_graded(fact) for fact in facts))
 
 
 def _is_unjudged(run: EvalRun, fact: Fact) -> bool:
+    if fact.scores:
+        return any(grade.value is None and grade.passed is None for grade in fact.scores)
     return fact.passed is None and (bool(run.scorers) or fact.source == "error")
+
+
+def _graded(fact: Fact) -> str:
+    """The scores of a row: who says only how good an answer is fails no case."""
+    values = ("not judged" if grade.value is None else f"{grade.value:.3f}" for grade in fact.scores)
+    return ", ".join(f"{grade.name}: {value}" for grade, value in zip(fact.scores, values, strict=True))
 
 
 def _tell(case: ET.Element, kind: str, row: Row) -> None:

@@ -15,7 +15,7 @@ from labkit.evals.stats.timings import percentile_difference
 if TYPE_CHECKING:
     from labkit.evals.pairing import Column
 
-__all__ = ["Difference", "measured", "shown"]
+__all__ = ["Difference", "label_of", "measured", "of_contrast", "shown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,21 +51,35 @@ class Difference:
         return "worse" if said == "better" else "better"
 
 
-def measured(pairs: Paired, passed: Contrast, primary: PrimaryTest) -> list[Difference]:
-    """Give the pass rate first, then the rest."""
+def measured(pairs: Paired, whole: Contrast, primary: PrimaryTest, metric: str) -> list[Difference]:
+    """Give what the runs are compared by first, then the other scores, then the rest."""
 
     def share(name: str, a: Judged, b: Judged) -> Difference:
         seen = contrast(a, b, pairs.units, primary=primary)
         return of_contrast(name, seen, higher_is_better=name != "served by fallback")
 
+    others = {"pass": (pairs.a.passed, pairs.b.passed)} if metric != "pass" else {}
+    if len(pairs.b.scores) > 1:
+        names = [name for name in pairs.b.scores if name in pairs.a.scores and name != metric]
+        others |= {name: (pairs.a.scores[name], pairs.b.scores[name]) for name in names}
     return [
-        of_contrast("pass rate", passed, higher_is_better=True),
+        of_contrast(label_of(metric), whole, higher_is_better=True),
+        *(share(label_of(name), a, b) for name, (a, b) in others.items() if _is_judged(a, b)),
         share("valid schema", pairs.a.schema_valid, pairs.b.schema_valid),
         share("served by fallback", pairs.a.degraded, pairs.b.degraded),
         _latency(pairs, "p50 latency", 0.5),
         _latency(pairs, "p95 latency", 0.95),
         _cost(pairs),
     ]
+
+
+def label_of(metric: str) -> str:
+    """The name of what runs are compared by, for people."""
+    return "pass rate" if metric == "pass" else metric
+
+
+def _is_judged(a: Judged, b: Judged) -> bool:
+    return bool((~(a.mean != a.mean) & ~(b.mean != b.mean)).any())  # nan is not itself
 
 
 def of_contrast(name: str, seen: Contrast, *, higher_is_better: bool) -> Difference:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from labkit.errors import RunsDiffer
@@ -28,14 +28,18 @@ class Side:
     """One run's answers to the shared cases, by case.
 
     Args:
+        metric: What the runs are compared by.
         passed: Share of judged answers that passed.
+        scores: Mean value of each scorer, by name.
         schema_valid: Share that fitted the schema at the first go.
         degraded: Share that the main path did not answer.
         cost_usd: Mean cost; nan where a price is unknown.
         timings: Of every answer that did not come from a cache.
     """
 
+    metric: Judged
     passed: Judged
+    scores: Mapping[str, Judged]
     schema_valid: Judged
     degraded: Judged
     cost_usd: Column
@@ -61,8 +65,11 @@ class Paired:
     changed: Sequence[str]
 
 
-def pair_up(a: EvalRun, b: EvalRun) -> Paired:
+def pair_up(a: EvalRun, b: EvalRun, metric: str = "pass") -> Paired:
     """Bring the runs together.
+
+    Args:
+        metric: What they are compared by: "pass", or the name of a scorer.
 
     Raises:
         RunsDiffer: They share no case with the same content.
@@ -85,8 +92,8 @@ def pair_up(a: EvalRun, b: EvalRun) -> Paired:
         tags=[fact.tags for fact in chosen],
         units=units,
         alike=alike,
-        a=_side(a.facts, index, units),
-        b=_side(b.facts, index, units),
+        a=_side(a, index, units, metric),
+        b=_side(b, index, units, metric),
         changed=changed,
     )
 
@@ -109,11 +116,11 @@ def _nothing_shared(a: EvalRun, b: EvalRun, changed: Sequence[str]) -> str:
     )
 
 
-def _side(facts: Sequence[Fact], index: dict[str, int], units: Units) -> Side:
+def _side(run: EvalRun, index: dict[str, int], units: Units, metric: str) -> Side:
     with needs("numpy", "a comparison"):
         import numpy as np
 
-    of_shared = [fact for fact in facts if fact.case_id in index]
+    of_shared = [fact for fact in run.facts if fact.case_id in index]
     case = np.fromiter((index[fact.case_id] for fact in of_shared), dtype=np.int64, count=len(of_shared))
 
     def numbers(values: Any) -> Column:
@@ -122,8 +129,22 @@ def _side(facts: Sequence[Fact], index: dict[str, int], units: Units) -> Side:
     nan = float("nan")
     elapsed = numbers(nan if fact.source == "cache" else fact.elapsed_s for fact in of_shared)
     is_timed = ~np.isnan(elapsed)
+    passed = judged(numbers(nan if fact.passed is None else fact.passed for fact in of_shared), case, len(index))
+    if any(fact.passed is None and not fact.may_pass for fact in of_shared):
+        # a row that one scorer failed cannot have passed, whatever another one could not tell
+        lost = numbers(fact.passed is None and not fact.may_pass for fact in of_shared)
+        passed = replace(passed, most=passed.most - judged(lost, case, len(index)).mean)
+    names = dict.fromkeys(grade.name for fact in of_shared for grade in fact.scores)
+    scores = {
+        name: judged(
+            numbers(nan if (value := fact.value_of(name)) is None else value for fact in of_shared), case, len(index)
+        )
+        for name in names
+    }
     return Side(
-        passed=judged(numbers(nan if fact.passed is None else fact.passed for fact in of_shared), case, len(index)),
+        metric=passed if metric == "pass" else scores[metric],
+        passed=passed,
+        scores=scores,
         schema_valid=judged(numbers(fact.schema_valid for fact in of_shared), case, len(index)),
         degraded=judged(numbers(fact.degraded for fact in of_shared), case, len(index)),
         cost_usd=judged(

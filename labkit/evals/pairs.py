@@ -40,11 +40,11 @@ class Pair:
 class Pairs(Sequence[Pair]):
     """The shared cases in A's order; what both answered is looked up when it is asked for."""
 
-    def __init__(self, a: EvalRun, b: EvalRun, pairs: Paired) -> None:
+    def __init__(self, a: EvalRun, b: EvalRun, pairs: Paired, *, is_graded: bool = False) -> None:
         self._a, self._b, self._pairs = a, b, pairs
         self._outcomes = [
-            outcome_of(x, y) if x == x and y == y else None  # nan: not judged
-            for x, y in zip(pairs.a.passed.mean.tolist(), pairs.b.passed.mean.tolist(), strict=True)
+            outcome_of(x, y, is_graded) if x == x and y == y else None  # nan: not judged
+            for x, y in zip(pairs.a.metric.mean.tolist(), pairs.b.metric.mean.tolist(), strict=True)
         ]
         self._at: Sequence[int] = range(len(self._outcomes))
 

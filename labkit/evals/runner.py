@@ -56,6 +56,7 @@ class _Options:
     progress: Any
     engine: Any
     content: Content | None
+    primary: str | None
 
     def __post_init__(self) -> None:
         if self.run_id is not None and self.resume is not None:
@@ -79,6 +80,7 @@ class Options(TypedDict, total=False):
     progress: bool | Progress | None
     engine: Any
     content: Content | None
+    primary: str | None
 
 
 @overload
@@ -102,6 +104,7 @@ def evaluate(
     progress: bool | Progress | None = None,
     engine: Any = None,
     content: Content | None = None,
+    primary: str | None = None,
 ) -> EvalRun | list[EvalRun]:
     """Ask *call* every case and score the answers; rows are stored as they finish.
 
@@ -128,6 +131,8 @@ def evaluate(
         engine: A ``dask.distributed.Client`` whose workers ask, see ``labkit.evals.shards``; None asks from here.
         content: "clear" keeps what the call marks as sensitive (``lk.Sensitive``) in the run and its store; "hidden"
             does not, once it was scored; None: what the store was opened with, hidden otherwise.
+        primary: What comparisons and gates rest on: the name of a scorer, whose mean counts, or "pass", every scorer
+            that says who passed. None: "pass" where each of them does, else the only scorer; of several, say it.
 
     Raises:
         StoreError: The store cannot be used, it holds *run_id* already, or *resume* was made of other parts; the
@@ -141,7 +146,7 @@ def evaluate(
         scorers=scorers, concurrency=concurrency, repeats=repeats, store=store, run_id=_named(run_id, resume),
         resume=resume,
         rate=rate, spend_usd=spend_usd, patience_s=patience_s, progress=progress_for(progress), engine=engine,
-        content=content,
+        content=content, primary=primary,
     )  # fmt: skip
     try:
         return run_sync(_evaluate(call, dataset, options))
@@ -174,13 +179,14 @@ async def aevaluate(
     progress: bool | Progress | None = None,
     engine: Any = None,
     content: Content | None = None,
+    primary: str | None = None,
 ) -> EvalRun | list[EvalRun]:
     """Like ``evaluate``, on the running loop."""
     options = _Options(
         scorers=scorers, concurrency=concurrency, repeats=repeats, store=store, run_id=_named(run_id, resume),
         resume=resume,
         rate=rate, spend_usd=spend_usd, patience_s=patience_s, progress=progress, engine=engine,
-        content=content,
+        content=content, primary=primary,
     )  # fmt: skip
     return await _evaluate(call, dataset, options)
 
@@ -201,6 +207,7 @@ async def _evaluate(
     if len(hashes) < len(judges):
         raise OptionInvalid("two scorers have the same name: rename one, their scores could not be told apart")
     check_scorers(judges, arms, dataset)
+    primary = _primary(judges, options.primary)
     kept = run_store(options.store)
     hides = (options.content or kept.content) != "clear"
     shown = [(case, _shown(case, arms) if hides else case) for case in dataset]
@@ -208,7 +215,7 @@ async def _evaluate(
         group = options.resume if options.resume is not None else options.run_id or ""
         run_ids = [group if isinstance(call, GuardedCall) else f"{group}/{name}" for name in names]
         headings = [
-            _heading(arm, dataset, hashes, options.repeats, run_id, group)
+            _heading(arm, dataset, hashes, options.repeats, run_id, group, primary)
             for arm, run_id in zip(arms, run_ids, strict=True)
         ]
         started = _begun(kept, headings, shown, options.repeats) if options.resume is None else _resumed(kept, headings)
@@ -245,6 +252,26 @@ async def _evaluate(
     finally:
         if kept is not options.store:
             kept.close()
+
+
+def _primary(judges: Sequence[Scorer], named: str | None) -> str:
+    """Say what the run will be compared by, as far as that is known before the first answer; "" leaves it open.
+
+    Raises:
+        OptionInvalid: There is no such scorer, or several of which one only says how good an answer is.
+    """
+    names = [judge.name for judge in judges]
+    if named is not None:
+        if named not in ("pass", *names):
+            raise OptionInvalid(f"primary={named!r}: give 'pass' or the name of a scorer: {', '.join(names) or 'none'}")
+        return named
+    graded = [judge.name for judge in judges if getattr(judge, "is_graded", False)]
+    if graded and len(judges) > 1:
+        raise OptionInvalid(
+            f"scorers {', '.join(names)}: {graded[0]!r} says how good an answer is and not whether it passed, so that "
+            f"it must be said what counts: primary={graded[0]!r}, or primary='pass' for those that do"
+        )
+    return graded[0] if graded else ""
 
 
 def _twins(arms: Sequence[GuardedCall[Any]]) -> list[int]:
@@ -365,7 +392,13 @@ def _named(run_id: str | None, resume: str | None) -> str | None:
 
 
 def _heading(
-    call: GuardedCall[Any], dataset: Dataset, scorers: dict[str, str], repeats: int, run_id: str, group: str
+    call: GuardedCall[Any],
+    dataset: Dataset,
+    scorers: dict[str, str],
+    repeats: int,
+    run_id: str,
+    group: str,
+    primary_metric: str,
 ) -> StoredRun:
     # Named before the first answer: choosing a test by its outcome would make any difference significant.
     clustered = any(case.cluster for case in dataset)
@@ -384,6 +417,7 @@ def _heading(
             "deadline_s": call.policy.deadline_s,
             "repeats": repeats,
             "primary_test": primary,
+            "primary": primary_metric,
             "group": group,
             "plan": digest([[case.id, case.cluster, case.weight, list(case.tags)] for case in dataset]),
         },
@@ -419,4 +453,5 @@ def _run(heading: StoredRun, rows: Sequence[Row], unaccounted: int) -> EvalRun:
         deadline_s=about["deadline_s"],
         primary_test=about.get("primary_test", "mcnemar"),
         unaccounted=unaccounted,
+        primary=about.get("primary", ""),
     )

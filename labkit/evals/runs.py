@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from typing import Any, Literal
 
 from labkit.call.result import Result
+from labkit.errors import OptionInvalid
 from labkit.evals.by_case import judged, units_of
 from labkit.evals.case import Case
 from labkit.evals.contrast import Judged, PrimaryTest, Units, mean_interval, mean_of
@@ -16,10 +18,10 @@ from labkit.evals.scorers.score import Score
 from labkit.evals.stats import Interval, wilson
 from labkit.evals.stats.timings import Timings
 from labkit.extras import needs
-from labkit.store.facts import Fact, summary_of
+from labkit.store.facts import Fact, Grade, graded_in, judged_in, summary_of
 from labkit.terminal import printable
 
-__all__ = ["EvalRun", "Row", "Status", "fact_of", "status_of"]
+__all__ = ["EvalRun", "Row", "Scored", "Status", "fact_of", "status_of"]
 
 Status = Literal[
     "ok", "invalid_input", "invalid_schema", "rule_violation", "fallback_used", "deadline", "provider_error",
@@ -64,12 +66,14 @@ class Row:
 
     @property
     def passed(self) -> bool | None:
-        """Every scorer passed; None when one could not tell, or nothing was scored.
+        """Every scorer that says whether passed; None when one could not tell, or none says.
 
         Also when another one failed it: were that a failure, rows that fail would count where rows that pass do not.
         """
-        verdicts = [score.passed for score in self.scores.values()]
-        return None if not verdicts or None in verdicts else all(verdicts)
+        if any(score.value is None and score.passed is None for score in self.scores.values()):
+            return None
+        verdicts = [score.passed for score in self.scores.values() if score.passed is not None]
+        return all(verdicts) if verdicts else None
 
 
 def fact_of(row: Row) -> Fact:
@@ -80,7 +84,39 @@ def fact_of(row: Row) -> Fact:
         source=row.result.source, passed=row.passed, degraded=row.result.degraded,
         schema_valid=not any(attempt.outcome in BROKEN_SCHEMA for attempt in row.result.attempts),
         elapsed_s=row.result.elapsed_s, cost_usd=row.result.cost_usd,
+        scores=tuple(
+            Grade(name, score.value, score.passed, score.cost_usd) for name, score in row.scores.items()
+        ),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What one scorer came to in a run.
+
+    Args:
+        judged: Rows it could tell of.
+        unjudged: Rows it could not.
+        mean: Of its values in [0, 1], averaged within cases, by weight; None where it judged none.
+        interval: 95%, of *mean*.
+        passed: Rows that passed it; None where it says only how good they are.
+        cost_usd: Of scoring; None where a price is unknown.
+    """
+
+    name: str
+    judged: int
+    unjudged: int
+    mean: float | None
+    interval: Interval | None
+    passed: int | None
+    cost_usd: float | None
+
+    def __str__(self) -> str:
+        if self.mean is None or self.interval is None:
+            return f"{self.name} not judged"
+        low, high = self.interval
+        lost = f", {self.unjudged:,} not judged" if self.unjudged else ""
+        return f"mean {self.name} {self.mean:.3f} (95% interval {low:.3f} to {high:.3f}{lost})"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,6 +135,7 @@ class EvalRun:
         elapsed_s: Wall time of the evaluation, over its sessions.
         primary_test: What a comparison will rest on; fixed before the first answer.
         brief: What comparisons need of the rows, where it is known without reading them.
+        primary: What it is compared by: "pass", or the name of a scorer; "" leaves it to ``metric``.
         unaccounted: Requests whose answers were not kept, because a session of the run was cut off; at most so many may
             have been billed beside ``cost_usd``.
     """
@@ -118,6 +155,7 @@ class EvalRun:
     primary_test: PrimaryTest = "mcnemar"
     brief: Sequence[Fact] | None = None
     unaccounted: int = 0
+    primary: str = ""
 
     @cached_property
     def facts(self) -> Sequence[Fact]:
@@ -132,7 +170,51 @@ class EvalRun:
     @cached_property
     def judged(self) -> list[Fact]:
         """The rows whose scorers could all tell, in brief."""
-        return [fact for fact in self.facts if fact.passed is not None]
+        return judged_in(self.facts)
+
+    @cached_property
+    def scores(self) -> Mapping[str, Scored]:
+        """What each scorer came to, by its name."""
+        found = {}
+        for name in dict.fromkeys(grade.name for fact in self.facts for grade in fact.scores):
+            values, units = self.by_case(lambda fact, name=name: fact.value_of(name))  # type: ignore[misc]
+            grades = [grade for fact in self.facts for grade in fact.scores if grade.name == name]
+            known, among = _known(values, units)
+            costs = [grade.cost_usd for grade in grades]
+            judged = sum(1 for grade in grades if grade.value is not None)
+            found[name] = Scored(
+                name=name, judged=judged, unjudged=len(self.facts) - judged,
+                mean=mean_of(known.mean, among) if judged else None,
+                interval=mean_interval(known.mean, among) if judged else None,
+                passed=sum(1 for grade in grades if grade.passed) if name not in self.graded else None,
+                cost_usd=None if None in costs else math.fsum(cost for cost in costs if cost is not None),
+            )  # fmt: skip
+        return found
+
+    @cached_property
+    def graded(self) -> frozenset[str]:
+        """The scorers that say how good an answer is, and not whether it is good enough."""
+        return graded_in(self.facts)
+
+    @property
+    def metric(self) -> str:
+        """What the run is compared by: ``primary``, or "pass" where every scorer says who passed, or its only scorer.
+
+        Raises:
+            OptionInvalid: There are several scorers, and not all of them say who passed.
+        """
+        if self.primary:
+            return self.primary
+        if not self.graded:
+            return "pass"
+        names = list(dict.fromkeys(grade.name for fact in self.facts for grade in fact.scores))
+        if len(names) == 1:
+            return names[0]
+        raise OptionInvalid(
+            f"run {self.run_id} has scores by {', '.join(names)}, and not all of them say who passed: say what counts, "
+            f"evaluate(..., primary={min(self.graded)!r}) or compare(a, b, primary={min(self.graded)!r}); 'pass' "
+            "counts those that do"
+        )
 
     @property
     def passed(self) -> int:
@@ -186,18 +268,27 @@ class EvalRun:
         of_rows = np.fromiter(values, dtype=np.float64, count=len(self.facts))
         return judged(of_rows, self._case_of(self.facts), len(self._firsts)), self._units
 
+    def metric_by_case(self, metric: str) -> tuple[Judged, Units]:
+        """Give each case's mean of "pass" or of a scorer's values, and what stands for itself."""
+        if metric == "pass":
+            return self._all_cases
+        return self.by_case(lambda fact: fact.value_of(metric))
+
     @cached_property
     def _all_cases(self) -> tuple[Judged, Units]:
-        return self.by_case(lambda fact: fact.passed)
+        verdicts, units = self.by_case(lambda fact: fact.passed)
+        return self._without_lost(verdicts), units
 
     @property
     def _judged_cases(self) -> tuple[Judged, Units]:
-        with needs("numpy", "an interval"):
-            import numpy as np
+        return _known(*self._all_cases)
 
-        verdicts, units = self._all_cases
-        places = np.flatnonzero(~np.isnan(verdicts.mean))
-        return verdicts.at(places), units.at(places)
+    def _without_lost(self, verdicts: Judged) -> Judged:
+        """A row that one scorer failed cannot have passed, whatever another one could not tell."""
+        if not any(fact.passed is None and not fact.may_pass for fact in self.facts):
+            return verdicts
+        lost, _ = self.by_case(lambda fact: fact.passed is None and not fact.may_pass)
+        return replace(verdicts, most=verdicts.most - lost.mean)
 
     @cached_property
     def _units(self) -> Units:
@@ -259,9 +350,9 @@ class EvalRun:
     def why_unjudged(self) -> str:
         """Quote the scorer that could not judge the first row without a verdict; "" where there is none."""
         for n, fact in enumerate(self.facts):
-            if fact.passed is None:
+            if any(grade.value is None for grade in fact.scores) if fact.scores else fact.passed is None:
                 for name, score in self.rows[n].scores.items():
-                    if score.passed is None:
+                    if score.value is None and score.passed is None:
                         return f"{name}: {score.reason}"
         return ""
 
@@ -287,17 +378,29 @@ class EvalRun:
         )
 
     def _said(self) -> str:
-        if self.pass_rate is None or self.pass_interval is None:
+        if self.graded and not self.judged:
+            rate = "; ".join(str(score) for score in self.scores.values())
+        elif self.pass_rate is None or self.pass_interval is None:
             rate = f"{len(self.facts)} rows, not scored" + (f" ({self.why_unjudged()})" if self.scorers else "")
         else:
             low, high = self.pass_interval
             interval = f"95% interval {low:.1%} to {high:.1%}"
             rate = f"{self.passed} of {len(self.judged)} passed, {self.pass_rate:.1%} ({interval})"
+            rate += "".join(f"; {self.scores[name]}" for name in sorted(self.graded))
         lost = len(self.facts) - len(self.judged)
         if self.pass_bounds is not None:
             least, most = self.pass_bounds
             rate += f", {lost} not judged: {least:.1%} to {most:.1%} whatever they are"
         return f"{rate}, {self.fallback_rate:.1%} by fallback"
+
+
+def _known(values: Judged, units: Units) -> tuple[Judged, Units]:
+    """The cases that were judged."""
+    with needs("numpy", "an interval"):
+        import numpy as np
+
+    places = np.flatnonzero(~np.isnan(values.mean))
+    return values.at(places), units.at(places)
 
 
 def status_of(result: Result[Any]) -> Status:

@@ -53,6 +53,7 @@ def stored(row: Row, fact: Fact, position: int, requests: int) -> StoredRow:
     return StoredRow(
         position=position, status=fact.status, source=fact.source, passed=fact.passed, degraded=fact.degraded,
         schema_valid=fact.schema_valid, elapsed_s=fact.elapsed_s, cost_usd=fact.cost_usd, requests=requests,
+        scores=json.dumps([list(grade) for grade in fact.scores]),
         answer=StoredAnswer(
             finished_at=row.finished_at, worker=row.worker, result=result,
             scores=json.dumps({name: _fields_of(score) for name, score in row.scores.items()}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from labkit.errors import StoreError
 from labkit.store import schema
 from labkit.store.damage import UNREADABLE, damage, data
-from labkit.store.facts import Fact
+from labkit.store.facts import Fact, Grade
 from labkit.store.sql import sa
 
 __all__ = ["facts_in"]
@@ -27,7 +28,7 @@ def facts_in(connection: sa.Connection, run_id: str) -> list[Fact]:
     query = (
         sa.select(
             p.case_id, p.repeat, p.case_hash, p.tags, p.cluster, p.weight, r.status, r.source, r.passed,
-            r.degraded, r.schema_valid, r.elapsed_s, r.cost_usd,
+            r.degraded, r.schema_valid, r.elapsed_s, r.cost_usd, r.scores,
         )
         .select_from(schema.rows)
         .join(schema.plan, (p.run_id == r.run_id) & (p.position == r.position))
@@ -38,15 +39,16 @@ def facts_in(connection: sa.Connection, run_id: str) -> list[Fact]:
         found = connection.execute(query).fetchall()
         if not _has_kinds(found):
             raise next(_faults(run_id, found))
-        tags = _TagsOf()
+        tags, grades = _TagsOf(), _GradesOf()
         try:
             return [
                 Fact(
                     case_id, repeat, case_hash, tags[text], cluster, weight, status, source,
                     None if passed is None else passed == 1, degraded == 1, valid == 1, elapsed_s, cost_usd,
+                    grades[scores],
                 )
                 for case_id, repeat, case_hash, text, cluster, weight, status, source, passed, degraded, valid,
-                elapsed_s, cost_usd in found
+                elapsed_s, cost_usd, scores in found
             ]  # fmt: skip
         except UNREADABLE:
             raise next(_faults(run_id, found)) from None
@@ -75,6 +77,10 @@ def _faults(run_id: str, found: Sequence[Any]) -> Iterator[StoreError]:
                 yield damage(run_id, what, f"{name} is {value!r}")
         if not isinstance(tags := data(row.tags), list) or not all(isinstance(tag, str) for tag in tags):
             yield damage(run_id, what, f"tags are {row.tags!r}")
+        try:
+            _GradesOf()[row.scores]
+        except UNREADABLE:
+            yield damage(run_id, what, f"scores are {row.scores!r}")
 
 
 @contextmanager
@@ -87,6 +93,25 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+class _GradesOf(dict[str | None, tuple[Grade, ...]]):
+    """Scores by their JSON text: yes or no by a few scorers has few different texts."""
+
+    def __missing__(self, text: str | None) -> tuple[Grade, ...]:
+        found = [] if text is None else json.loads(text)
+        grades = tuple(
+            Grade(sys.intern(name), _number(value), None if passed is None else bool(passed), _number(cost))
+            for name, value, passed, cost in found
+        )
+        self[text] = grades
+        return grades
+
+
+def _number(value: Any) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError(value)
+    return value
 
 
 class _TagsOf(dict[str, tuple[str, ...]]):

@@ -26,10 +26,11 @@ class _Answer(Protocol):
 
 
 def flat_row(about: Mapping[str, str], fact: Fact, answered: tuple[int, str, _Answer]) -> dict[str, Any]:
-    """Give one row; case, result and scores are JSON text."""
+    """Give one row; case, result and scores are JSON text, *values* what each scorer gave."""
     _, content, answer = answered
     whole = {"finished_at": answer.finished_at, "case": content, "result": answer.result, "scores": answer.scores}
-    return {**about, **fact._asdict(), "tags": list(fact.tags), **whole}
+    values = {grade.name: grade.value for grade in fact.scores}
+    return {**about, **fact._asdict(), "tags": list(fact.tags), **whole, "values": values}
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
@@ -75,6 +76,16 @@ def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             ("finished_at", text), ("case", text), ("result", text), ("scores", text),
         ]
     )  # fmt: skip
-    with pyarrow.parquet.ParquetWriter(path, shape) as writer:
+    writer = None
+    try:
         for batch in batches(rows):
-            writer.write_table(pyarrow.Table.from_pylist(batch, schema=shape))
+            if writer is None:  # a column for each scorer: a run's rows have the same ones
+                names = list(dict.fromkeys(name for row in batch for name in row["values"]))
+                shape = pyarrow.schema([*shape, *((f"score: {name}", real) for name in names)])
+                writer = pyarrow.parquet.ParquetWriter(path, shape)
+            flat = [{**row, **{f"score: {name}": value for name, value in row["values"].items()}} for row in batch]
+            writer.write_table(pyarrow.Table.from_pylist(flat, schema=shape))
+        writer = writer or pyarrow.parquet.ParquetWriter(path, shape)
+    finally:
+        if writer is not None:
+            writer.close()

@@ -69,10 +69,41 @@ def _from_1_to_2(connection: sa.Connection) -> None:
         )  # fmt: skip
     rows.drop(connection)
     plan.drop(connection)
+
+
+def _from_2_to_3(connection: sa.Connection) -> None:
+    """What comparisons need of scores stands with the other facts."""
+    if "scores" not in {column["name"] for column in sa.inspect(connection).get_columns("run_rows")}:
+        connection.execute(sa.text("ALTER TABLE run_rows ADD COLUMN scores TEXT"))
+    a, r = schema.answers.c, schema.rows.c
+    set_scores = schema.rows.update().where(
+        r.run_id == sa.bindparam("of_run"), r.position == sa.bindparam("at")
+    ).values(scores=sa.bindparam("found"), passed=sa.bindparam("verdict"))  # fmt: skip
+    runs = connection.execute(sa.select(schema.runs.c.run_id)).scalars().all()
+    for run_id in runs:
+        answers = connection.execute(sa.select(a.position, a.scores).where(a.run_id == run_id)).all()
+        new = [{"of_run": run_id, "at": at, **_brief(run_id, at, text)} for at, text in answers]
+        for start in range(0, len(new), _BATCH):
+            connection.execute(set_scores, new[start : start + _BATCH])
+    _summarized(connection)
+
+
+def _summarized(connection: sa.Connection) -> None:
     finished = sa.select(schema.runs.c.run_id).where(schema.runs.c.finished_at.is_not(None))
     for run_id in connection.execute(finished).scalars().all():
         summary = summary_of(facts_in(connection, run_id))
         connection.execute(schema.runs.update().where(schema.runs.c.run_id == run_id).values(summary=summary))
+
+
+def _brief(run_id: str, position: int, text: Any) -> dict[str, Any]:
+    """What a row has of its scores, and whether it passed: not known where a scorer could not tell."""
+    scores = data(text)
+    try:
+        found = [[name, each["value"], each["passed"], each.get("cost_usd", 0.0)] for name, each in scores.items()]
+        is_judged = bool(found) and all(passed is not None for _, _, passed, _ in found)
+        return {"found": json.dumps(found), "verdict": int(all(each[2] for each in found)) if is_judged else None}
+    except UNREADABLE as error:
+        raise damage(run_id, f"position {position}, scores", error) from error
 
 
 def _facts_of_1(row: Any) -> dict[str, Any]:
@@ -108,5 +139,5 @@ def _batches(found: Any) -> Iterator[list[Any]]:
         yield batch
 
 
-MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _from_1_to_2}
+MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _from_1_to_2, 2: _from_2_to_3}
 """By the version they start from; each leads to the next one."""

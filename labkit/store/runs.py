@@ -305,7 +305,7 @@ def _row(run_id: str, row: StoredRow) -> dict[str, Any]:
         "run_id": run_id, "position": row.position, "status": row.status, "source": row.source,
         "passed": None if row.passed is None else int(row.passed), "degraded": int(row.degraded),
         "schema_valid": int(row.schema_valid), "elapsed_s": row.elapsed_s, "cost_usd": row.cost_usd,
-        "requests": row.requests,
+        "requests": row.requests, "scores": row.scores,
     }  # fmt: skip
 
 

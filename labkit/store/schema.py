@@ -78,6 +78,7 @@ rows = sa.Table(
     sa.Column("elapsed_s", sa.Float, nullable=False),
     sa.Column("cost_usd", sa.Float),
     sa.Column("requests", sa.Integer, nullable=False),
+    sa.Column("scores", sa.Text),  # [[scorer, value, passed, cost], ...]; without the reasons, which are in answers
     sqlite_with_rowid=False,
 )
 

@@ -54,6 +54,7 @@ class StoredRow:
 
     Args:
         requests: Sent for it in the session that finished it, also those whose answers were not kept.
+        scores: What ``Fact`` has of them, as JSON text.
     """
 
     position: int
@@ -66,6 +67,7 @@ class StoredRow:
     cost_usd: float | None
     requests: int
     answer: StoredAnswer
+    scores: str = "[]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from labkit.errors import StoreError
 
 __all__ = ["TABLE", "VERSION", "refuse", "refuse_newer"]
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of the tables; a store made by a later labkit is refused, not guessed at."""
 
 TABLE = "labkit_version"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.evals.compare import Comparison, compare
 from labkit.evals.contrast import Outcome
-from labkit.evals.measures import Difference
+from labkit.evals.measures import Difference, label_of
 from labkit.evals.pairs import Pair, Pairs
 from labkit.evals.runs import EvalRun, Row
+from labkit.evals.scorers.score import Score
 from labkit.extras import needs
 from labkit.terminal import printable
 from labkit.views.display import Action, View
@@ -36,6 +37,7 @@ __all__ = ["AbView"]
 
 _PAGE = 100
 _STEPS = {"next": 1, "previous": -1}
+_GRADED = {"both": "both full", "only_a": "A higher", "only_b": "B higher", "neither": "equal"}
 _OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
     ("both", "both pass", ""),
     ("only_a", "only A", "lk-A"),
@@ -105,7 +107,7 @@ class AbView(View):
             )
         rates.set_yticks([0, 1], [seen.a_label, seen.b_label], parse_math=False)  # a name is no formula
         rates.set_ylim(1.6, -0.6)
-        rates.set_xlabel(f"pass rate, %, n = {found.n}")
+        rates.set_xlabel(f"{label_of(seen.metric)}, %, n = {found.n}", parse_math=False)
         low, high = found.interval
         middle = found.difference * 100
         difference.axvline(0, color="#98a1ab", linewidth=1)
@@ -202,7 +204,10 @@ class AbView(View):
         if seen.verdict == "inconclusive":
             headline = h("h2", b, " and ", a, f" cannot be told apart on {count(seen.contrast.n, 'case')}")
         else:
-            headline = h("h2", b, f" is {seen.verdict} than ", a, f" by {abs(seen.difference) * 100:.1f} points")
+            size = f" by {abs(seen.difference) * 100:.1f} points" + (
+                f" of {seen.metric}" if seen.metric != "pass" else ""
+            )
+            headline = h("h2", b, f" is {seen.verdict} than ", a, size)
         models = dict.fromkeys([seen.a.model, seen.b.model])
         chips = [
             chip(f"{seen.b.dataset} · {seen.b.dataset_hash[:4]}"),
@@ -236,12 +241,13 @@ class AbView(View):
 
     def _filters(self, *, live: bool) -> Safe:
         table, state = self.comparison.table, self._state
+        graded = self.comparison.metric in self.comparison.b.graded
         tag = "button" if live else "div"
         cells = [
             h(
                 tag,
                 h("b", f"{getattr(table, outcome):,}"),
-                h("span", label, class_=style),
+                h("span", _GRADED[outcome] if graded else label, class_=style),
                 class_="lk-on" if state.outcome == outcome else None,
                 data_act="outcome" if live else None,
                 data_value=outcome if live else None,
@@ -349,14 +355,18 @@ class AbView(View):
             why_degraded(result),
             field_list(row, other, inserted=side == "B"),
             [
-                h("p", f"{name}: {score.reason}", class_="lk-note")
+                h("p", _told(name, score), class_="lk-note" if score.value is None else "lk-sub")
                 for name, score in row.scores.items()
-                if score.value is None
+                if score.value is None or score.passed is None
             ],
             step_bar(result),
             raw,
             class_=f"lk-pane lk-{side.lower()}",
         )
+
+
+def _told(name: str, score: Score) -> str:
+    return f"{name}: {score.reason}" if score.value is None else f"{name}: {score.value:.2f} {score.reason}".rstrip()
 
 
 def _measure_row(measure: Difference) -> Safe:
@@ -386,9 +396,12 @@ def _signed(size: str, value: float) -> str:
 
 
 def _verdict_cell(row: Row) -> Safe:
+    grades = [f"{score.value:.2f}" for score in row.scores.values() if score.value is not None]
+    if row.passed is None and grades:
+        return h("span", f"{', '.join(grades)} ", said_of(row), class_="lk-verdict")
     if row.passed is None:
         return h("span", "? not judged", class_="lk-verdict lk-mut")
-    said = ", ".join(shown(value) for value in _scored_fields(row).values()) or f"no answer: {row.status}"
+    said = said_of(row)
     # a long answer is cut; who gave it is not
     mark = h("span", f"◂ {source_words(row.result)}", class_="lk-by") if row.result.degraded and row.result.ok else None
     return h(
@@ -398,6 +411,11 @@ def _verdict_cell(row: Row) -> Safe:
         class_="lk-verdict lk-ok" if row.passed else "lk-verdict lk-no",
         title=said,
     )
+
+
+def said_of(row: Row) -> str:
+    """The fields that were scored, in a line."""
+    return ", ".join(shown(value) for value in _scored_fields(row).values()) or f"no answer: {row.status}"
 
 
 def _scored_fields(row: Row) -> dict[str, Any]:

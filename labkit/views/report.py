@@ -70,7 +70,8 @@ class Report:
                 )
                 for check in gate.checks
             ]
-        rates = [
+        rates = [str(run.scores[name]) for name in sorted(run.graded)]
+        rates += [
             f"pass rate {percent(run.pass_rate)}", f"by the model itself {percent(run.model_pass_rate)}",
             f"valid schema {percent(run.schema_valid_rate)}", f"served by fallback {percent(run.fallback_rate)}",
         ]  # fmt: skip

@@ -204,7 +204,7 @@ def test_a_change_of_ones_own_is_no_drift_and_its_effect_is_told(store: RunStore
     seen = evals.history("desk", store=store)
 
     assert list(seen.steady) == [12, 13, 14, 15, 16, 17] and seen.drifted == []
-    fell = "pass rate fell by 40.0 points with the change of prompt at run desk-012: 90.0% to 50.0%"
+    fell = "with the change of prompt at run desk-012: pass rate fell by 40.0 points, 90.0% to 50.0%"
     since = "no drift over the 6 runs that can be compared since the call was changed at run desk-012"
     assert seen.effects == [fell] and fell in seen.text() and since in seen.text()
 

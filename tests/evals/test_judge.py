@@ -54,9 +54,10 @@ def test_a_verdict_comes_with_its_reasoning(reply: str, passed: bool, why: str):
     ("given", "value", "passed"), [(1, 0.0, False), (3, 0.5, False), (4, 0.75, True), (5, 1.0, True)]
 )
 def test_marks_are_spread_over_0_to_1(given: int, value: float, passed: bool):
-    """Four of five is 0.75, and passes by default."""
-    score = judged(Judge(RUBRIC, model=lk.ScriptedModel(mark(given)), scale=5), "x")
+    """Four of five is 0.75; what passes is for the user to say, and without it none does."""
+    score = judged(Judge(RUBRIC, model=lk.ScriptedModel(mark(given)), scale=5, at_least=0.75), "x")
 
+    assert judged(Judge(RUBRIC, model=lk.ScriptedModel(mark(given)), scale=5), "x").passed is None
     assert (score.value, score.passed, score.reason) == (value, passed, f"{given} of 5: So so.")
 
 

@@ -98,7 +98,7 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path):
         heading = store.heading("old")
         assert heading.summary is not None and heading.summary["passed"] == 1
     with sqlite3.connect(path) as db:
-        assert db.execute("SELECT version FROM labkit_version").fetchall() == [(2,)]
+        assert db.execute("SELECT version FROM labkit_version").fetchall() == [(3,)]
         assert db.execute("SELECT call_id FROM call_records").fetchall() == [("k",)]
 
 
@@ -125,7 +125,7 @@ def test_two_open_a_new_store_at_once(tmp_path: Path):
             opened.close()
 
     with sqlite3.connect(tmp_path / "runs.db") as db:
-        assert db.execute("SELECT version FROM labkit_version").fetchall() == [(2,)]
+        assert db.execute("SELECT version FROM labkit_version").fetchall() == [(3,)]
 
 
 def _old_store(path: Path) -> None:

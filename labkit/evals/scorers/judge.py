@@ -119,7 +119,8 @@ class Judge:
         model: Who judges, by name, as ``Model`` or as a client; better not the model that is judged.
         name: Of the scorer.
         scale: None for pass or fail; else marks from 1 to *scale*, spread evenly over [0, 1].
-        at_least: The value from which on a mark passes, in [0, 1]: 0.75 is 4 of 5. A verdict needs none.
+        at_least: The value from which on a mark passes, in [0, 1]: 0.75 is 4 of 5; None: the mean mark is what counts,
+            and nothing passes. A verdict needs none.
         call: Who judges instead of *model*, such as ``judge.call.replace(policy=...)``: a call with the fields of
             ``JudgeInput`` that gives a ``PassOrFail`` or a ``mark_of(scale)``.
         fingerprint: Of the judging call; with the rubric, part of the scorer's hash.
@@ -136,7 +137,7 @@ class Judge:
     model: str | Model | Client | None = field(default=None, repr=False, compare=False)
     name: str = "judge"
     scale: Annotated[int, Bound(2)] | None = None  # that many marks
-    at_least: Share = 0.75
+    at_least: Share | None = None
     call: GuardedCall[Any] = field(default=None, repr=False, compare=False)  # type: ignore[arg-type]  # made below
     fingerprint: str = field(init=False)
 
@@ -158,7 +159,7 @@ class Judge:
         place, value and passed are None and the reason says why. What judging cost is in the score either way.
         """
         if not result.ok:
-            return Score(value=0.0, passed=False, reason="no value")
+            return Score(value=0.0, passed=None if self.is_graded else False, reason="no value")
         judged = await self.call.acall(
             rubric=self.rubric,
             asked=as_data(case.input),
@@ -171,12 +172,18 @@ class Judge:
         said, value, passed = self._read(judged.data())
         return Score(value=value, passed=passed, reason=said[:_REASON_CHARS], cost_usd=judged.cost_usd)
 
-    def _read(self, judgement: dict[str, Any]) -> tuple[str, float, bool]:
+    @property
+    def is_graded(self) -> bool:
+        """It says how good an answer is, and not whether good enough."""
+        return self.scale is not None and self.at_least is None
+
+    def _read(self, judgement: dict[str, Any]) -> tuple[str, float, bool | None]:
         if self.scale is None:
             passed = judgement["verdict"] == "pass"
             return judgement["reasoning"], float(passed), passed
         value = (judgement["score"] - 1) / (self.scale - 1)
-        return f"{judgement['score']} of {self.scale}: {judgement['reasoning']}", value, value >= self.at_least
+        passed = None if self.at_least is None else value >= self.at_least
+        return f"{judgement['score']} of {self.scale}: {judgement['reasoning']}", value, passed
 
 
 def checked_call(

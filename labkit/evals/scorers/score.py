@@ -33,7 +33,7 @@ class Score:
 
     Args:
         value: In [0, 1]; None when the scorer crashed or could not tell.
-        passed: Whether the behaviour is as wanted; None when it could not be told.
+        passed: Whether the behaviour is as wanted; None when it could not be told, or the scorer says only how good.
         reason: Why, in a sentence; the error when the scorer crashed.
         cost_usd: What scoring cost, such as a judge's call; None when its price is unknown.
         fault: What is wrong with the scorer itself, as far as this answer shows; "" for nothing. It is not stored.
@@ -67,11 +67,11 @@ class FunctionScorer:
 
     Args:
         function: Called with ``Case`` and ``Result``.
-        at_least: A number passes from here on.
+        at_least: A number passes from here on; None: it says how good the answer is, and not whether good enough.
     """
 
     function: Annotated[Callable[[Case, Result[Any]], Any], Called("case", "result")]
-    at_least: Share = 0.5
+    at_least: Share | None = None
 
     @property
     def name(self) -> str:
@@ -88,7 +88,10 @@ class FunctionScorer:
         if isinstance(given, Score):
             return given
         value = _number(self.name, given)
-        return Score(value=value, passed=value >= self.at_least)
+        if self.at_least is not None:
+            return Score(value=value, passed=value >= self.at_least)
+        # NumPy's bool is none of Python's
+        return Score(value=value, passed=bool(given) if type(given).__name__ in ("bool", "bool_") else None)
 
 
 def as_scorer(given: Scorer | Callable[[Case, Result[Any]], Any]) -> Scorer:

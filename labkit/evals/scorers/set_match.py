@@ -23,7 +23,7 @@ class SetF1:
 
     Args:
         field: Dotted name of a list in both; "" compares the whole value.
-        at_least: The F1 from which on it passes, in [0, 1].
+        at_least: The F1 from which on it passes, in [0, 1]; None: its mean is what counts, and nothing passes.
 
     Raises:
         OptionInvalid: A threshold outside [0, 1].
@@ -32,7 +32,7 @@ class SetF1:
     """
 
     field: str
-    at_least: Share = 1.0
+    at_least: Share | None = None
 
     @property
     def name(self) -> str:
@@ -51,13 +51,21 @@ class SetF1:
         if not wanted or not all(isinstance(each, list) for each in wanted):
             raise Unscorable(f"case {case.id!r} expects no list of {self.field!r}: {shown(wanted)}")
         if not result.ok:
-            return Score(value=0.0, passed=False, reason="no value")
+            return self._graded(0.0, "no value")
         found = at(result.data(), self.field, "the output has no field")
         if not isinstance(found, list):
-            return Score(value=0.0, passed=False, reason=f"{shown(found)} is no list")
+            return self._graded(0.0, f"{shown(found)} is no list")
         keys = {json_key(item) for item in found}
         value, reason = max(_f1(keys, {json_key(item) for item in each}) for each in wanted)
-        return Score(value=value, passed=value >= self.at_least, reason=reason)
+        return self._graded(value, reason)
+
+    @property
+    def is_graded(self) -> bool:
+        """It says how good an answer is, and not whether good enough."""
+        return self.at_least is None
+
+    def _graded(self, value: float, reason: str) -> Score:
+        return Score(value=value, passed=None if self.at_least is None else value >= self.at_least, reason=reason)
 
 
 def _f1(found: set[str], wanted: set[str]) -> tuple[float, str]:

@@ -79,7 +79,7 @@ class TextSimilarity:
 
     Args:
         field: Dotted name of a field of both; "" compares the text that was served with the whole expectation.
-        at_least: Passes from here on, in [0, 1].
+        at_least: Passes from here on, in [0, 1]; None: its mean is what counts, and nothing passes.
 
     Raises:
         OptionInvalid: A threshold outside [0, 1].
@@ -88,7 +88,7 @@ class TextSimilarity:
     """
 
     field: str = ""
-    at_least: Share = 0.8
+    at_least: Share | None = None
 
     @property
     def name(self) -> str:
@@ -108,14 +108,24 @@ class TextSimilarity:
         if not wanted or not all(isinstance(each, str) for each in wanted):
             raise Unscorable(f"case {case.id!r} expects no text{f' of {self.field!r}' if self.field else ''}")
         if not result.ok:
-            return Score(value=0.0, passed=False, reason="no value")
+            return self._graded(0.0, "no value")
         text = _text_of(result, self.field)
         if not isinstance(text, str):
-            return Score(value=0.0, passed=False, reason=f"{shown(text)} is no text")
+            return self._graded(0.0, f"{shown(text)} is no text")
         value = max(_similarity(text, each) for each in wanted)
+        return self._graded(value, "")
+
+    @property
+    def is_graded(self) -> bool:
+        """It says how near a text is, and not whether near enough."""
+        return self.at_least is None
+
+    def _graded(self, value: float, reason: str) -> Score:
+        if self.at_least is None:
+            return Score(value=value, passed=None, reason=reason or f"{value:.2f} similar")
         passed = value >= self.at_least
-        reason = "" if passed else f"{value:.2f} similar, at least {self.at_least:g} is wanted"
-        return Score(value=value, passed=passed, reason=reason)
+        wanted = "" if passed else f"{value:.2f} similar, at least {self.at_least:g} is wanted"
+        return Score(value=value, passed=passed, reason=reason or wanted)
 
 
 def _text_of(result: Result[Any], path: str) -> Any:
