@@ -244,9 +244,9 @@ def _metric(a: EvalRun, b: EvalRun, primary: str | None) -> str:
             f"run {a.run_id} counts {label_of(a.metric)}, run {b.run_id} counts {label_of(metric)}: say what counts, "
             "compare(a, b, primary=...)"
         )
-    for run in (a, b):
+    for run in (a, b) if metric != "pass" else ():
         names = dict.fromkeys(grade.name for fact in run.facts for grade in fact.scores)
-        if metric != "pass" and metric not in names:
+        if metric not in names:
             raise OptionInvalid(f"run {run.run_id} has no score {metric!r}; there are {', '.join(names) or 'none'}")
     return metric
 

@@ -81,10 +81,11 @@ def pair_up(a: EvalRun, b: EvalRun, metric: str = "pass") -> Paired:
     ids = [case_id for case_id in shared if case_id not in left_out] if changed else shared
     if not ids:
         raise RunsDiffer(_nothing_shared(a, b, changed))
-    chosen = [
-        fact if fact.cluster is not None else fact._replace(cluster=others[fact.case_id].cluster)
-        for fact in (firsts[case_id] for case_id in ids)
-    ]
+    chosen = [firsts[case_id] for case_id in ids]
+    if any(others[case_id].cluster is not None for case_id in ids):
+        chosen = [
+            fact if fact.cluster is not None else fact._replace(cluster=others[fact.case_id].cluster) for fact in chosen
+        ]
     index = {case_id: n for n, case_id in enumerate(ids)}
     units, alike = units_of(chosen)
     return Paired(
@@ -134,7 +135,9 @@ def _side(run: EvalRun, index: dict[str, int], units: Units, metric: str) -> Sid
         # a row that one scorer failed cannot have passed, whatever another one could not tell
         lost = numbers(fact.passed is None and not fact.may_pass for fact in of_shared)
         passed = replace(passed, most=passed.most - judged(lost, case, len(index)).mean)
-    names = dict.fromkeys(grade.name for fact in of_shared for grade in fact.scores)
+    names = list(dict.fromkeys(grade.name for fact in of_shared for grade in fact.scores))
+    if len(names) == 1 and metric == "pass":
+        names = []  # the pass is all there is to it
     scores = {
         name: judged(
             numbers(nan if (value := fact.value_of(name)) is None else value for fact in of_shared), case, len(index)
