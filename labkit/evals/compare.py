@@ -11,7 +11,8 @@ from labkit.evals.measures import Difference, label_of, measured, of_contrast, s
 from labkit.evals.pairing import Paired, pair_up
 from labkit.evals.pairs import Pairs
 from labkit.evals.runs import EvalRun
-from labkit.evals.stats import Interval, benjamini_hochberg
+from labkit.evals.stats import Interval, benjamini_hochberg, e_value
+from labkit.evals.stats.inference import McNemarScore
 from labkit.extras import needs
 from labkit.terminal import printable
 
@@ -147,6 +148,16 @@ class Comparison:
         return self.contrast.more_cases() if self.verdict == "inconclusive" else None
 
     @property
+    def e_value(self) -> float | None:
+        """Evidence against "both are as good" for who looks after every case: 20 stops at 5%, whenever it is reached.
+
+        None where cases were repeated, cluster, weigh or got grades: only single passes are counted in it.
+        """
+        if not isinstance(self.contrast.inference, McNemarScore):
+            return None
+        return e_value(self.table.only_b, self.table.only_a)
+
+    @property
     def settled_by(self) -> str:
         """What would settle it, in a sentence; "" where it is settled or cannot be told.
 
@@ -157,9 +168,13 @@ class Comparison:
         more = self.more_cases
         if not more:
             return ""
-        return (
+        said = (
             f"About {more:,} more cases would settle it, if the rates stay as they are: compare anew on "
             f"{self.contrast.n + more:,}, once."
+        )
+        seen = self.e_value
+        return (
+            said if seen is None else f"{said} Who looks as cases come in stops at an e-value of 20, here {seen:.2g}."
         )
 
     def text(self) -> str:

@@ -139,6 +139,11 @@ class Contrast:
     _inferences: tuple[Inference, Inference, Inference] = field(repr=False, compare=False)
 
     @property
+    def inference(self) -> Inference:
+        """The test of the judged rows."""
+        return self._inferences[0]
+
+    @property
     def verdict(self) -> Verdict:
         """Where the interval lies; more is taken for better."""
         return verdict_of(self.interval)

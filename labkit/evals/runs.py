@@ -15,7 +15,7 @@ from labkit.evals.by_case import judged, units_of
 from labkit.evals.case import Case
 from labkit.evals.contrast import Judged, PrimaryTest, Units, mean_interval, mean_of
 from labkit.evals.scorers.score import Score
-from labkit.evals.stats import Interval, wilson
+from labkit.evals.stats import Interval, pass_at_k, pass_hat_k, wilson
 from labkit.evals.stats.timings import Timings
 from labkit.extras import needs
 from labkit.store.facts import Fact, Grade, graded_in, judged_in, summary_of
@@ -321,6 +321,35 @@ class EvalRun:
         index = {fact.case_id: n for n, fact in enumerate(self._firsts)}
         return np.fromiter((index[fact.case_id] for fact in facts), dtype=np.int64, count=len(facts))
 
+    def pass_at(self, k: int) -> float | None:
+        """Give the chance that at least one of *k* tries of a case passes; None where no case was judged so often.
+
+        Raises:
+            OptionInvalid: *k* is below 1.
+        """
+        return self._of_tries(k, pass_at_k)
+
+    def pass_hat(self, k: int) -> float | None:
+        """Give the chance that all of *k* tries of a case pass: what a user can rely on; None as ``pass_at``."""
+        return self._of_tries(k, pass_hat_k)
+
+    def _of_tries(self, k: int, chance: Callable[[float, float, float], float]) -> float | None:
+        if k < 1:
+            raise OptionInvalid(f"k={k}: give at least one try")
+        tries: dict[str, list[bool]] = {}
+        for fact in self.judged:
+            tries.setdefault(fact.case_id, []).append(bool(fact.passed))
+        found = [chance(len(passed), sum(passed), k) for passed in tries.values() if len(passed) >= k]
+        return math.fsum(found) / len(found) if found else None
+
+    @property
+    def flaky(self) -> list[str]:
+        """Ids of the cases that passed at some tries and failed at others."""
+        passed: dict[str, set[bool]] = {}
+        for fact in self.judged:
+            passed.setdefault(fact.case_id, set()).add(bool(fact.passed))
+        return [case_id for case_id, verdicts in passed.items() if len(verdicts) > 1]
+
     @property
     def model_pass_rate(self) -> float | None:
         """Share of judged rows that the main path itself answered, and passed: a fallback cannot hide in it."""
@@ -377,6 +406,14 @@ class EvalRun:
             f"<span style='opacity:.6'>run {escape(self.run_id)}</span></div>"
         )
 
+    def _tries(self) -> str:
+        """What repeats add to a rate."""
+        k = max(fact.repeat for fact in self.facts) + 1
+        every, one = (self.pass_hat(k), self.pass_at(k)) if k > 1 else (None, None)
+        if every is None or one is None:
+            return ""
+        return f"; all {k} tries pass in {every:.1%} of cases, one of {k} in {one:.1%}, {len(self.flaky)} flaky"
+
     def _said(self) -> str:
         if self.graded and not self.judged:
             rate = "; ".join(str(score) for score in self.scores.values())
@@ -386,6 +423,7 @@ class EvalRun:
             low, high = self.pass_interval
             interval = f"95% interval {low:.1%} to {high:.1%}"
             rate = f"{self.passed} of {len(self.judged)} passed, {self.pass_rate:.1%} ({interval})"
+            rate += self._tries()
             rate += "".join(f"; {self.scores[name]}" for name in sorted(self.graded))
         lost = len(self.facts) - len(self.judged)
         if self.pass_bounds is not None:

@@ -275,6 +275,24 @@ def test_a_floor_is_judged_by_its_interval():
     assert (verdict(latency_p95_s=10), verdict(latency_p95_s=0.2), verdict(cost_usd=1.0)) == ("pass", "fail", "pass")
 
 
+def test_repeats_say_what_can_be_relied_on():
+    """Of two tries: how often both pass, how often one does, and which cases are one or the other."""
+    run = run_of([[True, True]] * 6 + [[True, False]] * 3 + [[False, False]])
+
+    assert (run.pass_hat(2), run.pass_at(2), run.pass_at(3)) == (pytest.approx(0.6), pytest.approx(0.9), None)
+    assert run.flaky == ["c6", "c7", "c8"]
+    assert "all 2 tries pass in 60.0% of cases, one of 2 in 90.0%, 3 flaky" in repr(run)
+
+
+def test_more_cases_are_a_new_look():
+    """Who adds cases until a difference shows finds one too often: the advice is one look, or the e-value."""
+    seen = evals.compare(run_of(coin(0.6, 60, 1)), run_of(coin(0.7, 60, 2), call="b"))
+
+    assert seen.e_value is not None and seen.e_value < 20
+    assert "compare anew on" in seen.settled_by and "stops at an e-value of 20" in seen.text()
+    assert evals.compare(run_of([[True, False]] * 9), run_of([[True, False]] * 9, call="b")).e_value is None
+
+
 def test_a_gate_is_planned_before_anything_is_asked():
     """How often an unchanged version passes, and a worse one fails, at what cost; more repeats tell more."""
     run = run_of(coin(0.8, 100, 1, repeats=2))

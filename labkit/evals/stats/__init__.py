@@ -5,6 +5,7 @@
     binary_pairs.py    pass or fail on the same cases: mcnemar_*, tango, newcombe, non_inferiority
     numeric_pairs.py   scores on the same cases: paired_t, clustered_se
     permutation.py     the same without a bell curve: sign_flip, wilcoxon
+    timings.py         percentiles of timings, and how two runs differ in them
     quantiles.py       medians and p95 between order statistics
     inference.py       one difference, one method: the verdict is what its interval says
     multiplicity.py    many p-values: holm, benjamini_hochberg, bonferroni
@@ -14,6 +15,11 @@
     agreement.py       raters: cohen_kappa, fleiss_kappa, krippendorff_alpha
     repeats.py         pass@k and pass^k
     arguments.py       what all of them check
+
+Comparisons, gates and histories rest on ``inference``, ``timings``, ``rates``, ``quantiles``, ``multiplicity`` and
+``drift``. The rest is a toolbox for notebooks, checked against published figures like everything here: other tests of
+the same pairs (``mcnemar_exact``, ``mcnemar_mid_p``, ``newcombe``, ``paired_t``, ``sign_flip``, ``wilcoxon``), planning
+by formula, and agreement among several raters.
 
 What cannot be estimated raises ``TooFewCases``, what cannot be meant ``OptionInvalid``; no function returns nan.
 Importing this loads the standard library only. ``wilson``, ``tango`` and ``mcnemar_exact`` never need more, because
