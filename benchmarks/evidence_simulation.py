@@ -28,7 +28,7 @@ from labkit.evals import Gate
 from labkit.evals.arms import compare_arms
 from labkit.evals.compare import Comparison, compare
 from labkit.evals.runs import EvalRun
-from labkit.store.facts import Fact
+from labkit.store.facts import Fact, Grade
 
 Array = NDArray[Any]
 Missing = Literal["", "random", "failures"]
@@ -65,6 +65,7 @@ class Setting:
         fixed: Cases nearly always pass or nearly always fail.
         clusters: "" or one of ``CLUSTERS``; a cluster goes one way or the other.
         missing: Rows of B that were not judged: 15% at random, or 30% of those that failed.
+        numeric: Cases get grades, one in ten of them 0, and B's are smaller by the share *lost*.
     """
 
     n: int
@@ -74,16 +75,20 @@ class Setting:
     clusters: str = ""
     count: int = 0
     missing: Missing = ""
+    numeric: bool = False
 
 
-def run_of(call: str, answers: Array, clusters: Array | None = None, seconds: Array | None = None) -> EvalRun:
+def run_of(
+    call: str, answers: Array, clusters: Array | None = None, seconds: Array | None = None, *, graded: bool = False
+) -> EvalRun:
     """Give the run whose n-th case was answered as ``answers[n]`` says: 1 passed, 0 failed, nan not judged."""
     n, repeats = answers.shape
     facts = [
         Fact(
             case_id=f"c{case}", repeat=repeat, case_hash=f"h{case}", tags=(), status="ok", source="model", weight=1.0,
             cluster=None if clusters is None else f"k{clusters[case]}",
-            passed=None if math.isnan(answers[case, repeat]) else bool(answers[case, repeat]),
+            passed=None if graded or math.isnan(answers[case, repeat]) else bool(answers[case, repeat]),
+            scores=(Grade("s", float(answers[case, repeat]), None),) if graded else (),
             degraded=False, schema_valid=True, cost_usd=0.001,
             elapsed_s=1.0 if seconds is None else float(seconds[case, repeat]),
         )
@@ -139,6 +144,11 @@ def drawn(setting: Setting, rng: np.random.Generator, arms: int = 2) -> tuple[li
         ease = 0.15 + 0.7 * ease
     chances = [np.clip(ease - tilt, 0, 1)] + [np.clip(ease + tilt - setting.lost, 0, 1)] * (arms - 1)
     runs = []
+    if setting.numeric:
+        for at in range(arms):
+            answers = _grades(ease, setting.repeats, rng) * (1 - setting.lost if at else 1)
+            runs.append(run_of(f"arm{at}", answers, clusters, graded=True))
+        return runs, true_difference(setting)
     for at, chance in enumerate(chances):
         answers = (rng.random((n, setting.repeats)) < chance[:, None]).astype(float)
         if at and setting.missing:
@@ -148,11 +158,20 @@ def drawn(setting: Setting, rng: np.random.Generator, arms: int = 2) -> tuple[li
     return runs, true_difference(setting)
 
 
+def _grades(ease: Array, repeats: int, rng: np.random.Generator) -> Array:
+    """Skewed grades about each case's ease, one in ten of them 0."""
+    grades = np.clip(ease[:, None] + rng.normal(0, 0.15, (len(ease), repeats)), 0, 1)
+    return np.where(rng.random(grades.shape) < 0.1, 0.0, grades)
+
+
 @lru_cache
 def true_difference(setting: Setting) -> float:
     """Give how far B's mean lies from A's over all cases there could be."""
     if not setting.lost:
         return 0.0
+    if setting.numeric:
+        rng = np.random.default_rng(1)
+        return -setting.lost * float(np.mean(_grades(rng.beta(2, 0.7, 1_000_000), 1, rng)))
     if setting.fixed:
         return 0.8 * (max(0.0, 0.97 - setting.lost) - 0.97) + 0.2 * (max(0.0, 0.03 - setting.lost) - 0.03)
     ease = np.random.default_rng(1).beta(2, 0.7, 1_000_000)
@@ -250,6 +269,8 @@ def cells() -> Iterator[tuple[str, Setting]]:
             yield f"sampling noise, x{repeats}, n = {n}", Setting(n=n, repeats=repeats)
             yield f"nearly fixed, x{repeats}, n = {n}", Setting(n=n, repeats=repeats, fixed=True)
             yield f"B loses 7, x{repeats}, n = {n}", Setting(n=n, repeats=repeats, lost=0.07)
+            yield f"grades, x{repeats}, n = {n}", Setting(n=n, repeats=repeats, numeric=True)
+            yield f"grades, B loses 7, x{repeats}, n = {n}", Setting(n=n, repeats=repeats, numeric=True, lost=0.07)
     for kind in CLUSTERS:
         for count in (17, 20, 40):
             yield f"{count} clusters, {kind}", Setting(n=10 * count, clusters=kind, count=count)

@@ -93,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
 
     compared = stored("compare", _compare, "Compare runs with the first, case by case.")
     compared.add_argument("first", metavar="A", help="a run id, or its end as comparisons print it")
+    compared.add_argument(
+        "--primary", help="what counts: 'pass' or the name of a scorer; else what the runs were made for"
+    )
     compared.add_argument("others", nargs="+", metavar="B", help="run ids, or their ends")
 
     of_call = stored("history", _history, "Show how a call did over its runs, and what changed between them.")
@@ -181,7 +184,8 @@ def _passed(seen: Mapping[str, Any]) -> str:
 def _compare(given: argparse.Namespace) -> int:
     with opened(given.store, reading=True) as store:
         runs = [load_run(run_id, store=store) for run_id in (given.first, *given.others)]
-        _say(compare(*runs).text() if len(runs) == 2 else compare_arms(runs).text())
+        arms = compare_arms(runs, primary=given.primary) if len(runs) > 2 else compare(*runs, primary=given.primary)
+        _say(arms.text())
     return Exit.PASS
 
 

@@ -160,6 +160,19 @@ class Gate:
             if is_share(name) and not 0.0 <= limit <= 1.0:
                 raise OptionInvalid(f"Gate(floors=...): {name}={limit:g} is a share from 0 to 1; 0.7 is 70%")
 
+    def _against(self, baseline: EvalRun, run: EvalRun) -> list[GateCheck]:
+        """What the baseline says; one without the run's measure says nothing."""
+        metric = run.metric
+        if metric != "pass" and metric not in baseline.scores:
+            message = f"the baseline {baseline.run_id} has no score {metric!r}: bless a run that has"
+            return [GateCheck(name="regression", verdict="inconclusive", message=message, seen=None, limit=0.0)]
+        seen = compare(baseline, run, primary=metric)
+        of_primary = "pass_rate" if metric == "pass" else metric
+        margins = dict(self.margin) if isinstance(self.margin, Mapping) else {of_primary: self.margin}
+        margin = margins.pop(of_primary, _MARGIN)
+        others = [_check_margin_of(name, allowed, seen) for name, allowed in margins.items()]
+        return [_check_regression(seen, margin, self.allow), *others]
+
     @property
     def _share(self) -> float:
         """The share of rows that may be lost."""
@@ -202,12 +215,7 @@ class Gate:
             )
         checks = [_check_floor(name, limit, run) for name, limit in self.floors.items()]
         if baseline is not None:
-            seen = compare(baseline, run)
-            of_primary = "pass_rate" if seen.metric == "pass" else seen.metric
-            margins = dict(self.margin) if isinstance(self.margin, Mapping) else {of_primary: self.margin}
-            margin = margins.pop(of_primary, _MARGIN)
-            checks.insert(0, _check_regression(seen, margin, self.allow))
-            checks += [_check_margin_of(name, allowed, seen) for name, allowed in margins.items()]
+            checks = [*self._against(baseline, run), *checks]
             if dict(baseline.scorers) != dict(run.scorers):
                 checks.append(_SCORERS_DIFFER)
         lost = _unjudged(run)

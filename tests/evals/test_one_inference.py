@@ -49,6 +49,17 @@ def test_interval_and_verdict_are_right_as_often_as_they_say(simulation: ModuleT
     assert same.contradictions == worse.contradictions == 0
 
 
+@pytest.mark.parametrize("n", [20, 60])
+def test_grades_are_told_apart_as_often_as_they_may(simulation: ModuleType, n: int):
+    """Skewed grades with a few zeros: the mean's interval holds the truth, and no verdict comes from noise."""
+    rng = np.random.default_rng(n)
+
+    same = simulation.compared(simulation.Setting(n=n, numeric=True), 150, rng)
+    worse = simulation.compared(simulation.Setting(n=n, numeric=True, lost=0.1), 150, rng)
+
+    assert same.told <= 15 and worse.covered >= 135 and same.contradictions == worse.contradictions == 0
+
+
 @pytest.mark.parametrize("kind", ["equal", "lognormal", "zipf", "one with 30%"])
 def test_clusters_of_any_size_are_not_taken_for_cases(simulation: ModuleType, kind: str):
     """Twenty topics of unequal size are twenty units, also where one of them has a third of the cases."""

@@ -145,6 +145,15 @@ def test_floors_and_margins_name_any_measure():
     assert "an unchanged version passes" in evals.Gate.plan(a, margin=0.03, again=b).text()
 
 
+def test_a_baseline_without_the_score_is_no_evidence():
+    """A scorer that came new has nothing to be compared with: said, and no crash of the night."""
+    before, now = graded("a", [0.5] * 30, name="old"), graded("b", [0.5] * 30)
+
+    result = evals.Gate(floors={"f1": 0.2}).check(now, baseline=before)
+
+    assert result.verdict == "inconclusive" and "has no score 'f1': bless a run that has" in result.reason
+
+
 def test_a_score_that_is_missing_is_missing_by_its_name():
     """Rows that one scorer could not grade are told of that scorer, and the interval allows for them."""
     a, b = graded("a", [0.5] * 60), graded("b", [None] * 6 + [0.6] * 54)
