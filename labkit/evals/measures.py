@@ -99,7 +99,7 @@ def _latency(pairs: Paired, name: str, q: float) -> Difference:
     if found.in_stretches:
         note = (
             f"{name}: one run met a slow stretch that the other did not (a busy machine, a provider's busy minute), "
-            "which the interval allows for"
+            + ("which the interval allows for" if found.interval else "so that the difference is not estimable")
         )
     return Difference(
         name=name, unit="s", a=a, b=b, estimate=found.estimate, interval=found.interval, higher_is_better=False,
